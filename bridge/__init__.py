@@ -1,0 +1,103 @@
+"""Arrays, DataFrames and Arrow tables over ZeroMQ: the same objects come out, or are refused.
+
+Serve them::
+
+    with bridge.Server("tcp://127.0.0.1:5555") as server:
+        server["trades"] = frame
+
+and fetch them somewhere else::
+
+    b = bridge.connect("tcp://127.0.0.1:5555")
+    frame = b.read("trades")
+
+The names below are imported when they are first used: ``import bridge`` loads neither pandas nor
+pyarrow.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bridge.errors import (
+    BridgeError,
+    Changed,
+    EncodeError,
+    IdleTimeout,
+    Lagged,
+    RemoteError,
+    TransportError,
+    WireError,
+)
+
+__all__ = [
+    "BridgeError",
+    "Changed",
+    "Client",
+    "EncodeError",
+    "IdleTimeout",
+    "Lagged",
+    "RemoteArray",
+    "RemoteChannel",
+    "RemoteError",
+    "RemoteObject",
+    "RemoteQuery",
+    "RemoteStream",
+    "RemoteTable",
+    "Server",
+    "Service",
+    "TransportError",
+    "WireError",
+    "__version__",
+    "cancelled",
+    "connect",
+    "serve",
+]
+
+if TYPE_CHECKING:
+    from bridge.calls import cancelled
+    from bridge.client import Client, connect
+    from bridge.remote import (
+        RemoteArray,
+        RemoteChannel,
+        RemoteObject,
+        RemoteQuery,
+        RemoteStream,
+        RemoteTable,
+    )
+    from bridge.server import Server, serve
+    from bridge.service import Service
+
+    __version__: str
+
+else:  # hidden from type checkers, which would take any misspelt name for a lazy one
+    _MODULES = {
+        "Client": "client",
+        "RemoteArray": "remote",
+        "RemoteChannel": "remote",
+        "RemoteObject": "remote",
+        "RemoteQuery": "remote",
+        "RemoteStream": "remote",
+        "RemoteTable": "remote",
+        "Server": "server",
+        "Service": "service",
+        "cancelled": "calls",
+        "connect": "client",
+        "serve": "server",
+    }
+
+    def __getattr__(name):
+        if name == "__version__":
+            from importlib.metadata import version
+
+            value = version("zbridge")
+        elif name in _MODULES:
+            from importlib import import_module
+
+            value = getattr(import_module(f"bridge.{_MODULES[name]}"), name)
+        else:
+            raise AttributeError(f"module 'bridge' has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

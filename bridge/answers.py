@@ -1,0 +1,184 @@
+"""Answers to requests, as frames: planned, made now or in a thread, and kept where one message is too small.
+
+No sockets.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from bridge import codecs, wire
+from bridge.codecs import BufferReader, Encoded
+from bridge.errors import BridgeError, WireError, remote_error
+from bridge.failures import failure_of, misfit_of
+from bridge.sources import Plan, Source
+from bridge.sources.choose import source_of
+from bridge.transfer import Outbox, cut, fill
+from bridge.wire import Frame, Reply, Request
+
+__all__ = ["Answers", "Later", "ReplyWith", "encoded_as", "form_of", "reply_to"]
+
+ReplyWith: TypeAlias = Callable[[list[Frame]], None]
+# An answer that is not there yet: called with the function to reply with when it is.
+Later: TypeAlias = Callable[[ReplyWith], None]
+
+_log = logging.getLogger("bridge")
+
+
+class Answers:
+    """Makes the answers of a service.
+
+    Parameters
+    ----------
+    threads
+        Where those are made that take time.
+    outbox
+        Where those are kept that do not fit in one message.
+    """
+
+    def __init__(self, threads: Executor, outbox: Outbox) -> None:
+        self._threads = threads
+        self._outbox = outbox
+
+    def of_source(self, request: Request, source: Source) -> list[Frame] | Later:
+        """Answer with what a request selects from a source."""
+        if not source.plans_quickly(request.keys.get("select")):
+            return self.in_thread(request, lambda: self._planned(request, _plan(source, request)))
+        plan = _plan(source, request)
+        if plan.quick:
+            return self._planned(request, plan)
+        return self.in_thread(request, lambda: self._planned(request, plan))
+
+    def of_object(
+        self, request: Request, keys: dict[str, Any], answer: Encoded, *, held: bool
+    ) -> list[Frame]:
+        """Answer with an object: in one message, or as a transfer.
+
+        Parameters
+        ----------
+        keys
+            Of the reply, beside the object.
+        held
+            Whether its bytes take memory of their own.
+        """
+        buffers = answer.buffers
+        nbytes = sum(len(buffer) for buffer in buffers)
+        keys = {**keys, "object": answer.descriptor}
+        _check_size(nbytes, request)
+        if nbytes <= min(request.keys.get("max_bytes", wire.MAX_REPLY), wire.MAX_REPLY):
+            frames = wire.pack_reply(Reply(id=request.id, keys=keys, buffers=[b[:] for b in buffers]))
+        else:
+            keys["transfer"] = self._outbox.keep(
+                buffers, held=nbytes if held else 0, now=time.monotonic()
+            )
+            lengths = [len(buffer) for buffer in buffers]
+            frames = wire.pack_reply(Reply(id=request.id, keys=keys, lengths=lengths))
+        if len(buffers) > wire.MAX_BUFFERS or len(frames[0]) > wire.MAX_REPLY_HEADER:
+            self._outbox.release(keys.get("transfer", ""))  # nobody will learn of it
+            raise remote_error(
+                "too_large",
+                f"the answer needs {len(buffers)} buffers and a header of {len(frames[0])} bytes; at most "
+                f"{wire.MAX_BUFFERS} and {wire.MAX_REPLY_HEADER}: select less",
+            )
+        return frames
+
+    def of_part(self, request: Request) -> list[Frame] | Later:
+        """Answer with a part of a transfer."""
+        keys = request.keys
+        offset, length = keys["offset"], keys.get("length", 0)
+        window = self._outbox.window(keys["transfer"], offset, length, time.monotonic())
+
+        def frames_of(buffers: list[Any]) -> list[Frame]:
+            return wire.pack_reply(
+                Reply(id=request.id, keys={"part": [offset, length]}, buffers=buffers)
+            )
+
+        if all(isinstance(buffer, memoryview) for buffer, _, _ in window):
+            return frames_of(cut(window))
+        # Files are read where it holds nobody up, but into memory that is taken here: what was freed, glibc
+        # keeps apart for each thread that took it.
+        part = np.empty(length, np.uint8).data
+
+        def make() -> list[Frame]:
+            fill(part, window)
+            return frames_of([part])
+
+        return self.in_thread(request, make)
+
+    def in_thread(self, request: Request, make: Callable[[], list[Frame]]) -> Later:
+        """Answer with what is made in a thread."""
+
+        def later(reply: ReplyWith) -> None:
+            try:
+                self._threads.submit(lambda: reply(self.tried(request, make)))
+            except RuntimeError as exc:  # the server is closing, or has no thread
+                reply(self.failed(request, remote_error("busy", str(exc))))
+
+        return later
+
+    def tried(self, request: Request, make: Callable[[], list[Frame]]) -> list[Frame]:
+        """Answer with what is made, or with the failure to make it."""
+        try:
+            return make()
+        except Exception as exc:
+            return self.failed(request, exc)
+
+    def failed(self, request: Request, error: BaseException) -> list[Frame]:
+        """Answer with a failure. What is nobody's fault but ours is logged."""
+        failure = failure_of(error)
+        if failure.code == "internal":
+            _log.error("the op %r failed; this is a bug in zbridge", request.op, exc_info=error)
+        return wire.pack_failure(request.id, failure)
+
+    def _planned(self, request: Request, plan: Plan) -> list[Frame]:
+        if plan.held:
+            self._outbox.check(plan.nbytes)  # before it is built
+        return self.of_object(request, {"version": plan.version}, plan.encode(), held=plan.held)
+
+
+def reply_to(request: Request, keys: dict[str, Any]) -> list[Frame]:
+    """Answer with keys alone."""
+    return wire.pack_reply(Reply(id=request.id, keys=keys))
+
+
+def form_of(request: Request) -> str | None:
+    """Return the form in which a request wants its answer: None, or "arrow"."""
+    form = request.keys.get("as")
+    if form not in (None, "arrow"):
+        raise WireError(f"'as' is {form[:40]!r}; expected 'arrow'", code="unsupported")
+    return form
+
+
+def encoded_as(form: str | None, obj: Any) -> Encoded:
+    """Return an object as it travels, in the form that was asked for."""
+    if form is None:
+        return codecs.encode(obj)
+    return source_of(obj).plan(None, BufferReader(()), form).encode()
+
+
+def _plan(source: Source, request: Request) -> Plan:
+    reader = BufferReader(request.buffers)
+    try:
+        plan = source.plan(request.keys.get("select"), reader, form_of(request))
+    except (BridgeError, MemoryError):
+        raise
+    except (LookupError, TypeError, ValueError) as exc:
+        raise misfit_of(exc) from exc
+    reader.finish()
+    _check_size(plan.nbytes, request)
+    return plan
+
+
+def _check_size(nbytes: int, request: Request) -> None:
+    if nbytes > wire.MAX_REPLY and "max_bytes" not in request.keys:
+        raise remote_error(
+            "too_large",
+            f"the answer would have {nbytes} bytes; at most {wire.MAX_REPLY} fit in one message: ask with "
+            "'max_bytes' and fetch it in parts, or select less",
+        )

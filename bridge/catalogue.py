@@ -1,0 +1,230 @@
+"""The names of a server, and what is served under each."""
+
+from __future__ import annotations
+
+import bisect
+import difflib
+import threading
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from bridge import wire
+from bridge.codecs import strict_json
+from bridge.errors import EncodeError, remote_error
+from bridge.sources import Entry, Source, entry_or_reason
+from bridge.sources.channel import Channel
+from bridge.sources.choose import source_of
+from bridge.sources.directory import Directory
+from bridge.sources.query import Query
+
+__all__ = ["Catalogue", "Served", "check_name", "entry_of"]
+
+Served: TypeAlias = Source | Query | Channel
+
+# Entries in one page of the catalogue, and the bytes of its header that they may fill.
+PAGE_ENTRIES = 500
+PAGE_BYTES = wire.MAX_REPLY_HEADER // 2
+# A did-you-mean looks at so many names: comparing text is slow.
+SIMILAR_NAMES = 200
+MAX_DOC = 20_000
+
+
+class Catalogue(MutableMapping[str, Any]):
+    """Named sources: assign an array, a table or any other object that can be sent."""
+
+    def __init__(self) -> None:
+        self._sources: dict[str, Served] = {}
+        self._mounts: list[tuple[str, Directory]] = []
+        # Held for no longer than it takes to look at a name and to replace what is there.
+        self._replacing = threading.Lock()
+
+    def __setitem__(self, name: str, obj: Any) -> None:
+        """Serve an object under a name, instead of what was there.
+
+        Raises
+        ------
+        EncodeError
+            If the object cannot be sent exactly; what was served before stays.
+        """
+        check_name(name)
+        source = obj if isinstance(obj, Query | Channel) else _source_of(name, obj)
+        with self._replacing:
+            self._sources[name] = source
+
+    def __getitem__(self, name: str) -> Served:
+        """Return the source that is served under a name, not the object that was assigned."""
+        served = self._look_up(name)
+        if served is None:
+            raise KeyError(name)
+        return served
+
+    def __delitem__(self, name: str) -> None:
+        del self._sources[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names())
+
+    def __len__(self) -> int:
+        return len(self._names())
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether all entries are there without looking at a file."""
+        return not self._mounts and all(source.in_memory for source in self._sources.copy().values())
+
+    def mount(self, path: str | Path, *, prefix: str = "") -> None:
+        """Serve the files of a directory under their relative paths without suffix, and follow its changes.
+
+        What is assigned to a name goes before a file of that name.
+
+        Parameters
+        ----------
+        path
+            The directory. Links that lead out of it are not followed.
+        prefix
+            Before each name, for example ``"run42/"``.
+
+        Raises
+        ------
+        OSError
+            If it is no directory that can be read.
+        """
+        self._mounts.append((prefix, Directory(Path(path))))
+
+    def find(self, name: str) -> Served:
+        """Return what is served under a name that a client gave.
+
+        Raises
+        ------
+        RemoteError
+            ``not_found``, with the name that was perhaps meant.
+        """
+        served = self._look_up(name)
+        if served is not None:
+            return served
+        names = self._names()[:SIMILAR_NAMES]
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = (
+            f"did you mean {close[0]!r}?" if close else f"there are {len(self)} names; 'list' gives them"
+        )
+        raise remote_error("not_found", f"no {name!r} here; {hint}", "KeyError")
+
+    def _names(self) -> list[str]:
+        names = set(self._sources.copy())
+        for prefix, directory in self._mounts:
+            names.update(prefix + name for name in directory.names())
+        return sorted(names)
+
+    def _look_up(self, name: str) -> Served | None:
+        served = self._sources.get(name)
+        for prefix, directory in self._mounts:
+            if served is None and name.startswith(prefix):
+                served = directory.find(name.removeprefix(prefix))
+        return served
+
+    def put(self, name: str, obj: Any) -> str:
+        """Serve an object that a client sent, and return its version.
+
+        Under a prefix where a directory is mounted it is written to a file there.
+        """
+        directory, rest = self._mounted(name)
+        if directory is None:
+            self[name] = obj
+        else:
+            directory.save(rest, obj)
+        return str(self.find(name).entry().get("version", ""))
+
+    def remove(self, name: str) -> None:
+        """Stop serving what a client names; under a mounted directory, remove the file."""
+        if self._sources.pop(name, None) is not None:
+            return
+        self.find(name)
+        directory, rest = self._mounted(name)
+        if directory is not None:
+            directory.remove(rest)
+
+    def _mounted(self, name: str) -> tuple[Directory | None, str]:
+        """Return the directory that a name is in and its name there; what is assigned goes before."""
+        if name not in self._sources:
+            for prefix, directory in self._mounts:
+                if name.startswith(prefix):
+                    return directory, name.removeprefix(prefix)
+        return None, name
+
+    def append(self, name: str, rows: Any) -> int:
+        """Add rows that a client sent to a channel, or to a table or array; return how many there are.
+
+        Raises
+        ------
+        RemoteError
+            If there is no such name, or the rows do not fit.
+        """
+        served = self.find(name)
+        try:
+            return self._extended(served, name, rows)
+        except EncodeError as exc:
+            raise remote_error("bad_request", str(exc), "TypeError") from exc
+
+    def _extended(self, served: Served, name: str, rows: Any) -> int:
+        while not isinstance(served, Channel):
+            if isinstance(served, Query) or not hasattr(served, "appended"):
+                raise remote_error(
+                    "unsupported", f"{name!r} takes no rows; append to a channel or a table"
+                )
+            extended = served.appended(rows)
+            source = _source_of(name, extended)
+            with self._replacing:
+                if self._sources.get(name) is served:
+                    self._sources[name] = source
+                    return len(extended)
+            # Of two clients that append at once, the second adds its rows to those of the first.
+            served = self.find(name)
+        return served.append(rows)
+
+    def page(self, after: str, limit: int | None = None) -> tuple[list[Entry], bool]:
+        """Return the entries that follow a name, in the order of names, and whether there are more.
+
+        Of the docstrings only the first lines are in them.
+        """
+        names = self._names()
+        start = bisect.bisect_right(names, after)
+        entries: list[Entry] = []
+        size = 0
+        for name in names[start : start + min(PAGE_ENTRIES if limit is None else limit, PAGE_ENTRIES)]:
+            source = self._look_up(name)
+            if source is None:  # it went a moment ago
+                continue
+            entry = entry_of(name, source)
+            entry["doc"] = entry["doc"].partition("\n")[0]
+            size += len(strict_json.dumps(entry))
+            if size > PAGE_BYTES and entries:
+                break
+            entries.append(entry)
+        return entries, bool(names) and (entries[-1]["name"] if entries else after) < names[-1]
+
+
+def entry_of(name: str, source: Served) -> Entry:
+    """Return the entry of a source in the catalogue: a JSON object."""
+    entry = entry_or_reason(name, source.entry)
+    entry["doc"] = entry.get("doc", "")[:MAX_DOC]
+    return entry
+
+
+def _source_of(name: str, obj: Any) -> Source:
+    source = source_of(obj)
+    nbytes = len(strict_json.dumps(entry_of(name, source)))
+    if nbytes > PAGE_BYTES:
+        raise EncodeError(
+            f"the entry of {name!r} in the catalogue would have {nbytes} bytes; at most {PAGE_BYTES}: "
+            "use fewer or shorter names of fields or parameters"
+        )
+    return source
+
+
+def check_name(name: Any) -> None:
+    """Raise `TypeError` or `ValueError` if nothing can be served under a name."""
+    if not isinstance(name, str):
+        raise TypeError(f"a name is text, not {type(name).__name__} ({name!r})")
+    if not 0 < len(name.encode("utf-8", "replace")) <= wire.MAX_NAME or not name.isprintable():
+        raise ValueError(f"the name {name[:60]!r} is not 1 to {wire.MAX_NAME} bytes of printable text")

@@ -1,0 +1,116 @@
+"""Functions and channels: ``call`` and ``follow``."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import click
+
+import bridge
+from bridge.cli import files
+from bridge.cli.fetch import save
+from bridge.cli.options import command, echo_json, json_option, name_argument, output_options, url_option
+from bridge.cli.syntax import parse_arguments
+
+__all__ = ["call", "follow"]
+
+
+@command(
+    "zbridge call monthly_mean column=temp_max year=2015",
+    "zbridge call monthly_mean column=wind year=2014 -o wind.npy",
+    "zbridge call years column=precipitation --json",
+)
+@name_argument("query", "stream")
+@click.argument("arguments", metavar="[KEY=VALUE]...", nargs=-1)
+@output_options
+@url_option
+@json_option
+def call(
+    name: str,
+    arguments: tuple[str, ...],
+    output: str | None,
+    form: str | None,
+    url: str | None,
+    as_json: bool,
+) -> None:
+    """Call a function on the server, and print the result.
+
+    Of a stream, each value is printed as it comes. An argument that is no JSON is text: year=2015, column=wind,
+    limits=[0,0.5], code='"7"'.
+    """
+    form = files.chosen_form(output, form, as_json=as_json)
+    given = parse_arguments(arguments)
+    with bridge.connect(url) as b:
+        handle = b[name]
+        if not isinstance(handle, bridge.RemoteQuery):
+            raise click.ClickException(f"{name!r} is no function; read it with: zbridge get {name}")
+        if not isinstance(handle, bridge.RemoteStream):
+            result = b.call(name, **given)
+            if output is None:
+                _print(result, as_json)
+            else:
+                save(b, result, output, form, as_json)
+        elif output is not None:
+            raise click.UsageError(
+                f"{name!r} is a stream: its values are printed, not written to a file"
+            )
+        else:
+            for value in b.stream(name, **given):
+                _print(value, as_json)
+
+
+@command(
+    "zbridge follow replay",
+    "zbridge follow replay --start begin --json",
+)
+@name_argument("channel")
+@click.option(
+    "--start",
+    default="end",
+    show_default=True,
+    help="begin: all rows that are kept; end: those to come; or a row's number.",
+)
+@url_option
+@json_option
+def follow(name: str, start: str, url: str | None, as_json: bool) -> None:
+    """Print the rows of a live channel as they come.
+
+    It goes on until Ctrl-C. Tables are printed as CSV, other rows a line each; with --json every row is a line
+    of JSON.
+    """
+    if start not in ("begin", "end") and not start.isdecimal():
+        raise click.UsageError(f"--start is {start!r}; give begin, end or the number of a row")
+    header = ""
+    with bridge.connect(url) as b:
+        for rows in b.follow(name, start=int(start) if start.isdecimal() else start):
+            header = _print_rows(rows, header, as_json)
+
+
+def _print(value: Any, as_json: bool) -> None:
+    from bridge.cli import show
+
+    if as_json:
+        echo_json(show.plain(value))
+    else:
+        click.echo(show.text(value))
+
+
+def _print_rows(rows: Any, header: str, as_json: bool) -> str:
+    """Print a run of rows, and of a table its header if that is another than before; return the header."""
+    from bridge.cli import show
+
+    listed = show.rows_of(rows)
+    listed = show.plain(rows) if listed is None else listed
+    if as_json:
+        click.echo("\n".join(json.dumps(row, ensure_ascii=False) for row in listed))
+        return header
+    if not (hasattr(rows, "columns") or hasattr(rows, "column_names")):
+        click.echo("\n".join(map(str, listed)))
+        return header
+    stream = io.BytesIO()
+    files.write(rows, "csv", stream)
+    first, _, rest = stream.getvalue().decode().partition("\n")
+    click.echo(rest if first == header else f"{first}\n{rest}", nl=False)
+    return first

@@ -1,0 +1,148 @@
+"""Values for people and for programs: as text, and as JSON."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from datetime import date, time
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from bridge.display import lines, nbytes_text, shape_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["array_text", "first_items", "plain", "rows_of", "text"]
+
+# Rows and columns of a table that are shown.
+ROWS = 10
+COLUMNS = 20
+# Items of an array that are shown, along each axis and in all.
+ITEMS_PER_AXIS = 8
+ITEMS = 1000
+
+
+def text(value: Any) -> str:
+    """Return any value as people read it, without what a terminal would obey."""
+    return lines(_text(value))
+
+
+def _text(value: Any) -> str:
+    frame = _as_frame(value)
+    if frame is not None:
+        beyond = len(frame) - ROWS
+        return f"{frame.head(ROWS).to_string(max_cols=COLUMNS)}" + (
+            f"\n… {beyond} more rows" if beyond > 0 else ""
+        )
+    if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "dtype"):
+        return f"{array_text(value.dtype, value.shape, value.nbytes)}\n{value}"
+    return value if isinstance(value, str) else repr(value)
+
+
+def array_text(dtype: Any, shape: Sequence[int], nbytes: int) -> str:
+    """Return what an array is, in a line."""
+    return f"{dtype} {shape_text(shape)}, {nbytes_text(nbytes)}"
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: missing values as null, dates in ISO form, bytes in base64.
+
+    What JSON has nothing for is text. Tables are lists of rows.
+    """
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, complex):
+        return [plain(value.real), plain(value.imag)]
+    rows = rows_of(value)
+    if rows is not None:
+        return rows
+    if value != value:  # NaT
+        return None
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return str(value)
+
+
+def rows_of(value: Any) -> list[Any] | None:
+    """Return the rows of a table as dicts, the items of an array as lists, or None of anything else."""
+    package = type(value).__module__.partition(".")[0]
+    frame = _as_frame(value)
+    if frame is not None:
+        names = [str(label) for label in frame.columns]
+        columns = [_column(frame.iloc[:, place]) for place in range(len(names))]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+    if package == "pandas" and hasattr(value, "isna"):
+        return _column(value)
+    if package == "numpy" and hasattr(value, "dtype"):
+        listed: list[Any] = plain(_moments(value) if value.dtype.kind in "Mm" else value.tolist())
+        return listed
+    return None
+
+
+def first_items(shape: Sequence[int], index: Sequence[Any] = ()) -> tuple[Any, ...]:
+    """Narrow an index, which fits an array of this shape, to the first of the items that it selects.
+
+    Examples
+    --------
+    >>> first_items((1000, 16), (slice(100, None), ...))
+    (slice(100, 108, 1), slice(0, 8, 1))
+    """
+    left = ITEMS
+    narrowed: list[Any] = []
+    for item, length in reversed(list(_by_axis(shape, index))):
+        if isinstance(item, slice):
+            steps = range(length)[item]
+            steps = steps[: min(ITEMS_PER_AXIS, left)]
+            left //= max(1, len(steps))
+            item = slice(steps.start, steps.stop if steps.stop >= 0 else None, steps.step)
+        narrowed.append(item)
+    return tuple(reversed(narrowed))
+
+
+def _by_axis(shape: Sequence[int], index: Sequence[Any]) -> list[tuple[Any, int]]:
+    """Return an item of the index for each axis, with the length of it; a new axis has none."""
+    missing = len(shape) - sum(item is not None and item is not ... for item in index)
+    if ... not in index:
+        index = (*index, ...)
+    place = index.index(...)
+    lengths = iter(shape)
+    items = chain(index[:place], [slice(None)] * missing, index[place + 1 :])
+    return [(item, 0 if item is None else next(lengths)) for item in items]
+
+
+def _as_frame(value: Any) -> pd.DataFrame | None:
+    package = type(value).__module__.partition(".")[0]
+    if package == "pandas" and hasattr(value, "columns"):
+        frame: pd.DataFrame = value
+        return frame
+    if package == "pyarrow" and hasattr(value, "column_names"):
+        from bridge.remote.table import frame_of
+
+        return frame_of(value)
+    return None
+
+
+def _moments(values: Any) -> Any:
+    """Return datetimes or timedeltas as lists of text: numpy itself would make integers of nanoseconds."""
+    import numpy as np
+
+    texts: Any = np.where(np.isnat(values), None, values.astype(str))
+    return texts.tolist()
+
+
+def _column(values: Any) -> list[Any]:
+    missing = values.isna()
+    return [
+        None if is_missing else plain(item)
+        for item, is_missing in zip(values.tolist(), missing.tolist(), strict=True)
+    ]

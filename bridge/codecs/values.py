@@ -1,0 +1,140 @@
+"""The values of a column or an index of pandas: a numpy array, an object array or an extension array.
+
+The kinds "array", "objects" and "extension"; and the checks of what comes in parts.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from bridge.codecs import Buffer, BufferReader, Descriptor, decode_from, encode_into, field
+from bridge.codecs.objects import decode_objects, encode_objects
+from bridge.errors import WireError
+
+__all__ = [
+    "UNITS",
+    "Array",
+    "check",
+    "check_codes",
+    "decode_array",
+    "decode_codes",
+    "decode_values",
+    "encode_values",
+    "has_memory",
+]
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+
+# The kinds of dtype that pandas keeps as they are: it converts numpy's text, and dates in other units.
+KINDS = "biufcmMSV"
+UNITS: dict[Any, str] = {(unit, 1): unit for unit in ("s", "ms", "us", "ns")}
+
+# pandas takes memory for labels when it looks for duplicates or for missing ones, also for labels that have
+# none of their own: Arrow's nulls, a sparse fill value, a range. More than this many have to bring some.
+MAX_FREE_LABELS = 2**20
+
+# Extension arrays that are numpy arrays in all but name: dates only where they have no time zone.
+_WRAPPERS = (pd.arrays.NumpyExtensionArray, pd.arrays.DatetimeArray, pd.arrays.TimedeltaArray)
+
+
+def encode_values(values: Any, buffers: list[Buffer]) -> Descriptor:
+    """Turn the values of a column, a block of columns or an index into a descriptor.
+
+    Parameters
+    ----------
+    values
+        A numpy array, of object dtype too, or an extension array. An object array of two axes is
+        flattened: its descriptor does not say how long its rows are.
+    buffers
+        Numpy's and Arrow's memory is appended as views.
+
+    Raises
+    ------
+    EncodeError
+        If they cannot travel exactly.
+    """
+    if type(values) in _WRAPPERS and getattr(values, "tz", None) is None:
+        values = values._ndarray
+    if values.dtype == object:
+        return encode_objects(values.ravel(), buffers)
+    return encode_into(values, buffers)
+
+
+def decode_values(descriptor: Any, reader: BufferReader) -> Any:
+    """Rebuild the values of a column, a block of columns or an index.
+
+    Returns
+    -------
+    ndarray or ExtensionArray
+        A view of the buffers where numpy or Arrow can have one.
+
+    Raises
+    ------
+    WireError
+        If they are not values that pandas can hold.
+    """
+    kind = field(descriptor, "kind", str)
+    if kind == "objects":
+        return decode_objects(descriptor, reader)
+    if kind == "extension":
+        return decode_from(descriptor, reader)
+    return decode_array(descriptor, reader)
+
+
+def decode_array(descriptor: Any, reader: BufferReader, kinds: str = KINDS) -> Array:
+    """Rebuild a numpy array of a dtype that pandas can hold, of one of the `kinds`.
+
+    Raises
+    ------
+    WireError
+        If it is not one.
+    """
+    kind = field(descriptor, "kind", str)
+    check(kind == "array", f"the kind is {kind[:40]!r} where only 'array' can be")
+    array: Array = decode_from(descriptor, reader)
+    dtype = array.dtype
+    if dtype.kind not in kinds or not dtype.itemsize or dtype.names:
+        raise WireError(f"an array of {dtype} stands where only dtypes of the kinds {kinds!r} can be")
+    if dtype.kind in "mM" and not (dtype.isnative and np.datetime_data(dtype) in UNITS):
+        raise WireError(f"pandas has no dates of {dtype}; expected the unit {', '.join(UNITS.values())}")
+    return array
+
+
+def decode_codes(descriptor: Any, reader: BufferReader) -> Array:
+    """Rebuild the codes of categories: signed integers, one axis. `check_codes` comes later.
+
+    Raises
+    ------
+    WireError
+        If they are not.
+    """
+    codes = decode_array(descriptor, reader, "i")
+    check(codes.ndim == 1 and codes.dtype.isnative, f"codes are {codes.dtype} of {codes.ndim} axes")
+    return codes
+
+
+def check_codes(codes: Array, count: int) -> None:
+    """Raise `WireError` unless each code is -1 or counts to one of `count` categories."""
+    if len(codes):
+        least, largest = int(codes.min()), int(codes.max())
+        check(
+            least >= -1 and largest < count,
+            f"codes reach from {least} to {largest}; expected -1 to {count - 1}",
+        )
+
+
+def has_memory(labels: Any, uses: int = 0) -> bool:
+    """Say whether labels are few, or take at least a bit each, or are used as often as there are of them.
+
+    The size of a Categorical is known only after its categories were checked: it makes arrays of ranges.
+    """
+    return bool(len(labels) <= MAX_FREE_LABELS + 8 * labels.nbytes + uses)
+
+
+def check(fits: bool, message: str) -> None:
+    """Raise `WireError` unless a rule holds."""
+    if not fits:
+        raise WireError(message)

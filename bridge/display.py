@@ -1,0 +1,217 @@
+"""What people see: sizes, shapes, signatures, progress."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeAlias
+
+from bridge.errors import printable
+
+__all__ = [
+    "Progress",
+    "catalogue_text",
+    "lines",
+    "list_text",
+    "nbytes_text",
+    "parse_nbytes",
+    "progress_bar",
+    "shape_text",
+    "signature_text",
+    "text",
+]
+
+# Called with the bytes that are here and those that there will be.
+Progress: TypeAlias = Callable[[int, int], object]
+
+# So much of a text is shown where it is one of several.
+TEXT: Final = 100
+
+# Who waits for less does not look for a bar.
+BAR_SECONDS: Final = 0.5
+
+_UNITS = {"": 1, "b": 1} | {
+    f"{letter}{kind}": base**power
+    for kind, base in (("b", 1000), ("ib", 1024))
+    for power, letter in enumerate("kmgt", start=1)
+}
+
+
+def text(value: Any) -> str:
+    r"""Return what a peer sent as a short text in one line, without what a terminal would obey.
+
+    Examples
+    --------
+    >>> text("two\nlines"), text(None), len(text("long" * 1000))
+    ('two\\nlines', 'None', 100)
+    """
+    line = lines(value).replace("\n", "\\n").replace("\t", "\\t")
+    return line if len(line) <= TEXT else line[: TEXT - 1] + "…"
+
+
+def lines(value: Any) -> str:
+    """Return what a peer sent as text, in lines as it has them, without what a terminal would obey."""
+    return printable(str(value))
+
+
+def nbytes_text(nbytes: float) -> str:
+    """Return a number of bytes as people read it.
+
+    Examples
+    --------
+    >>> nbytes_text(800), nbytes_text(128_000_000), nbytes_text(5 * 2**30)
+    ('800 B', '122.1 MiB', '5.0 GiB')
+    """
+    if nbytes < 1024:
+        return f"{nbytes:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        nbytes /= 1024
+        if nbytes < 1024:
+            return f"{nbytes:.1f} {unit}"
+    return f"{nbytes / 1024:.1f} TiB"
+
+
+def parse_nbytes(text: int | str) -> int:
+    """Return the number of bytes that a size says.
+
+    Examples
+    --------
+    >>> parse_nbytes("64MiB"), parse_nbytes("1e6"), parse_nbytes("2 GB"), parse_nbytes(512)
+    (67108864, 1000000, 2000000000, 512)
+    """
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"\s*([0-9]{1,20}(?:\.[0-9]*)?(?:e[0-9]{1,2})?)\s*([a-z]*)\s*", text.lower())
+    if match is None or match[2] not in _UNITS:
+        raise ValueError(f"{text!r} is no size; write bytes, or for example '64MiB' or '1e6'")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+@contextlib.contextmanager
+def progress_bar(name: str, progress: Progress | None) -> Iterator[Progress | None]:
+    """Give the callback for a transfer: the user's, else a bar if a person watches, else None.
+
+    The bar appears when the transfer takes longer than `BAR_SECONDS`, on a terminal or in a notebook.
+    """
+    if progress is not None or not _is_watched():
+        yield progress
+        return
+    bar: Any = None
+    start = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None and time.monotonic() - start > BAR_SECONDS and done < total:
+            bar = _tqdm()(total=total, desc=name, unit="B", unit_scale=True, unit_divisor=1024)
+        if bar is not None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Return a shape as people read it.
+
+    Examples
+    --------
+    >>> shape_text((1000, 16)), shape_text(())
+    ('1000 × 16', 'scalar')
+    """
+    return " × ".join(map(str, shape)) or "scalar"
+
+
+def list_text(items: Iterable[Any], *, most: int = 6) -> str:
+    """Return the first items of a list, and how many there are beyond.
+
+    Examples
+    --------
+    >>> list_text(["a", "b", "c"], most=2)
+    'a, b, … 1 more'
+    """
+    texts = [text(item) for item in items]
+    beyond = len(texts) - most
+    return ", ".join(texts) if beyond <= 0 else ", ".join([*texts[:most], f"… {beyond} more"])
+
+
+def signature_text(entry: dict[str, Any]) -> str:
+    """Return the signature of a query's entry as Python writes it.
+
+    Examples
+    --------
+    >>> signature_text({"name": "f", "parameters": [{"name": "n", "type": "int", "default": "3"}]})
+    'f(n: int = 3)'
+    """
+    parameters = entry.get("parameters")
+    texts = [
+        _parameter_text(p)
+        for p in (parameters if isinstance(parameters, list) else [])
+        if type(p) is dict
+    ]
+    returns = f" -> {text(entry['returns'])}" if entry.get("returns") else ""
+    return f"{text(entry.get('name'))}({', '.join(texts)}){returns}"
+
+
+def catalogue_text(entries: Sequence[dict[str, Any]], *, most: int = 20) -> str:
+    """Return a catalogue's entries, a line each, and how many there are beyond."""
+    listed = [f"  {entry.get('name')!r:24} {_entry_text(entry)}" for entry in entries[:most]]
+    if len(entries) > most:
+        listed.append(f"  … {len(entries) - most} more")
+    return "\n".join(listed) or "  (nothing is served here)"
+
+
+def _entry_text(entry: dict[str, Any]) -> str:
+    size = nbytes_text(entry["nbytes"]) if type(entry.get("nbytes")) is int else ""
+    kind = entry.get("kind")
+    if kind == "array":
+        shape = entry.get("shape")
+        dtype = entry.get("dtype")
+        return (
+            f"{text(dtype) if isinstance(dtype, str) else 'structured'} "
+            f"{text(shape_text(shape if isinstance(shape, list) else ()))}, {size}"
+        )
+    if kind == "table":
+        return f"table {text(entry.get('rows'))} rows × {text(entry.get('columns'))} columns, {size}"
+    if kind == "broken":
+        return f"cannot be read: {text(entry.get('error'))}"
+    if kind == "channel":
+        return f"channel, {text(entry.get('rows'))} rows so far"
+    if kind in ("query", "stream"):
+        return signature_text(entry)
+    return f"{text(entry.get('type', kind))}, {size}"
+
+
+def _parameter_text(parameter: dict[str, Any]) -> str:
+    written = ("**" if parameter.get("any") else "") + text(parameter.get("name"))
+    if "type" in parameter:
+        written += f": {text(parameter['type'])}"
+    if "default" in parameter:
+        default = text(parameter["default"])
+        written += f" = {default}" if "type" in parameter else f"={default}"
+    return written
+
+
+def _is_watched() -> bool:
+    # Bars of several threads would write over each other.
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _tqdm() -> Any:
+    if "ipykernel" in sys.modules and importlib.util.find_spec("ipywidgets") is not None:
+        from tqdm.notebook import tqdm as notebook_tqdm
+
+        return notebook_tqdm
+    from tqdm import tqdm
+
+    return tqdm

@@ -1,0 +1,160 @@
+"""What is asked, how long it is waited for, and what comes of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bridge import codecs
+from bridge.codecs import Allocate
+from bridge.display import Progress
+from bridge.errors import IdleTimeout
+
+__all__ = ["NEVER", "Answer", "Cancelled", "IdleClock", "Question", "Receipt"]
+
+# The `cancelled` of whoever does not cancel: to make one for each small read would take longer than its JSON.
+NEVER: Final = threading.Event()
+
+
+class Cancelled(Exception):
+    """The caller gave the answer up. Never leaves the library."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What the transfer of one answer took.
+
+    Attributes
+    ----------
+    nbytes : int
+        Bytes of the answer's buffers.
+    windows : int
+        Windows that were fetched; 0 for an answer that came in one message.
+    retries : int
+        Windows that were lost and fetched again.
+    first_seconds : float
+        Until the first bytes were there.
+    seconds : float
+        Until all of them were there.
+    decode_seconds : float
+        From there until the object was built.
+    """
+
+    nbytes: int
+    windows: int
+    retries: int
+    first_seconds: float
+    seconds: float
+    decode_seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second, from the request to the object."""
+        return self.nbytes / max(self.seconds + self.decode_seconds, 1e-9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """An answer that is here: the descriptor of its object, and the bytes."""
+
+    keys: dict[str, Any]
+    buffers: Sequence[Any]
+    windows: int = 0
+    retries: int = 0
+    first_seconds: float
+    seconds: float
+
+    @property
+    def version(self) -> str:
+        """The version of what was read."""
+        return str(self.keys.get("version", ""))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its buffers."""
+        return sum(len(buffer) for buffer in self.buffers)
+
+    def decode(self) -> tuple[Any, Receipt]:
+        """Build the object, and write the receipt."""
+        start = time.perf_counter()
+        obj = codecs.decode(self.keys.get("object"), self.buffers)
+        receipt = Receipt(
+            nbytes=self.nbytes,
+            windows=self.windows,
+            retries=self.retries,
+            first_seconds=self.first_seconds,
+            seconds=self.seconds,
+            decode_seconds=time.perf_counter() - start,
+        )
+        return obj, receipt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A request, and how to wait for its answer.
+
+    Attributes
+    ----------
+    timeout
+        Seconds without any progress after which `IdleTimeout` is raised.
+    progress
+        Called as ``progress(done, total)``, in bytes, whenever a window has landed.
+    allocate
+        Takes the descriptor and the lengths of the buffers, and returns their destinations.
+    cancelled
+        Set by another thread to give the answer up.
+    farewell
+        The ops and keys of requests that are sent when the answer is given up, so that the server does not
+        work for nobody.
+    """
+
+    op: str
+    keys: dict[str, Any]
+    buffers: Sequence[Any] = ()
+    lengths: list[int] | None = None
+    timeout: float
+    progress: Progress | None = None
+    allocate: Allocate = codecs.allocate
+    cancelled: threading.Event = NEVER
+    farewell: Sequence[tuple[str, dict[str, Any]]] = ()
+
+
+class IdleClock:
+    """Measures the time without progress."""
+
+    def __init__(self, question: Question) -> None:
+        self._question = question
+        self.timeout = question.timeout
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew: something has arrived."""
+        self._deadline = time.monotonic() + self.timeout
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless the caller gives up."""
+        self._question.cancelled.wait(seconds)
+
+    @property
+    def left(self) -> float:
+        """Seconds until the timeout, never less than a moment."""
+        return max(self._deadline - time.monotonic(), 0.01)
+
+    def check(self, url: str) -> None:
+        """Raise if the time is over, or the caller gave up."""
+        question = self._question
+        if question.cancelled.is_set():
+            raise Cancelled
+        if time.monotonic() >= self._deadline:
+            what = (
+                f"{question.op!r} of {question.keys['name']!r}"
+                if "name" in question.keys
+                else question.op
+            )
+            raise IdleTimeout(
+                f"nothing came from {url} for {question.timeout:g} s, asked for {what}; "
+                "pass a longer timeout if it takes longer"
+            )

@@ -1,0 +1,223 @@
+"""Arrays on the server."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from bridge import codecs, display, selection
+from bridge.codecs import Allocate, Buffer, array
+from bridge.codecs.dtypes import from_wire, to_wire
+from bridge.display import Progress
+from bridge.errors import Changed
+from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead
+
+__all__ = ["RemoteArray"]
+
+
+class RemoteArray(Handle):
+    """An array on the server. Index it to fetch a part; the part is cut out there.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    ndim, size : int
+
+    Examples
+    --------
+    >>> import bridge, numpy as np
+    >>> with bridge.serve(x=np.arange(12.0).reshape(3, 4)) as srv, bridge.connect(srv.url) as b:
+    ...     x = b["x"]
+    ...     x.shape, x.dtype, x[::2, 1]
+    ((3, 4), dtype('float64'), array([1., 9.]))
+    """
+
+    def __init__(self, entry: Entry, fetch: Fetch) -> None:
+        super().__init__(entry, fetch)
+        self.shape = array.decode_shape(entry.get("shape"))
+        self.dtype = from_wire(entry.get("dtype"))
+        self.ndim = len(self.shape)
+        self.size = math.prod(self.shape)
+
+    def read(
+        self,
+        index: Any = None,
+        *,
+        into: Any = None,
+        progress: Progress | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Fetch the array, or a part of it.
+
+        Parameters
+        ----------
+        index
+            A numpy index: integers, slices, ``...``, None, and one list of integers or boolean mask.
+        into
+            Where it goes: a writable array of the same dtype and shape (also a `numpy.memmap`), or any
+            writable buffer of as many bytes, which gets the items in C order.
+        progress
+            Called as ``progress(done, total)``, in bytes. By default a bar is shown to people who wait for
+            longer than half a second.
+        timeout
+            Seconds without any progress; by default the client's.
+
+        Returns
+        -------
+        numpy.ndarray or numpy scalar
+            What numpy would give for the same index: writable, aligned, owned by the caller; or `into`.
+
+        Raises
+        ------
+        ValueError
+            If `into` has another dtype, shape or size, or is read-only; or the array is masked, and `into` has
+            no place for the mask.
+        Changed
+            If there is `into`, and what the server holds has another dtype or shape than when this handle was
+            made. What is in `into` is as it was.
+        """
+        buffers: list[Buffer] = []
+        select = None if index is None else selection.array_to_wire(index, buffers)
+        allocate: Allocate = codecs.allocate
+        shape = self.shape
+        if into is not None:
+            local = selection.array_from_wire(select or [], codecs.BufferReader(buffers))
+            shape = selection.array_result_shape(self.shape, local)
+            allocate = _landing(into, shape, self.dtype)
+        values, _ = self._fetch(
+            self.name,
+            select=select,
+            buffers=buffers,
+            allocate=allocate,
+            progress=progress,
+            timeout=timeout,
+        )
+        if into is None:
+            return values
+        is_array = isinstance(values, np.ndarray | np.generic)
+        if not is_array or (values.dtype, values.shape) != (self.dtype, shape):
+            raise Changed(
+                f"{self.name!r} was replaced on the server since this handle was made; "
+                f"get another, b[{self.name!r}], and read into what fits it"
+            )
+        return _landed(values, into)
+
+    def blocks(
+        self, nbytes: int | str = "64MiB", *, rows: int | None = None, timeout: float | None = None
+    ) -> Iterator[np.ndarray[Any, Any]]:
+        """Fetch the array in blocks along its first axis, each while the one before is being used.
+
+        Parameters
+        ----------
+        nbytes
+            The size of a block: bytes, or text such as "64MiB" or "1e6".
+        rows
+            Instead of `nbytes`, the length of a block along the first axis.
+        timeout
+            Seconds without any progress; by default the client's.
+
+        Yields
+        ------
+        numpy.ndarray
+            Consecutive blocks. Two are in memory at a time.
+
+        Raises
+        ------
+        Changed
+            If the array is replaced on the server in between.
+        """
+        if not self.shape:
+            raise ValueError(f"{self.name!r} has no dimensions; read it whole")
+        if rows is None:
+            row_nbytes = array.nbytes_of(self.shape[1:], self.dtype)
+            rows = max(1, display.parse_nbytes(nbytes) // max(1, row_nbytes))
+        if rows < 1:
+            raise ValueError(f"rows is {rows}; a block has at least one")
+        cancelled = threading.Event()
+
+        def read(start: int) -> tuple[Any, str]:
+            return self._fetch(
+                self.name,
+                select=[[start, start + rows, None]],
+                progress=no_bar,
+                timeout=timeout,
+                cancelled=cancelled,
+            )
+
+        return one_ahead(
+            map(partial(partial, read), range(0, self.shape[0], rows)), cancelled, self.name
+        )
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.read((None,) if index is None else index)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError(f"{self.name!r} has no dimensions, so no length")
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if copy is False:
+            raise ValueError(f"{self.name!r} is on the server: to have it as an array is to copy it")
+        return np.asarray(self.read(), dtype=dtype)
+
+    def __repr__(self) -> str:
+        shape = display.shape_text(self.shape)
+        return f"<RemoteArray {self.name!r} {self.dtype} {shape}, {display.nbytes_text(self.nbytes)}>"
+
+
+def _landing(into: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Allocate:
+    """Return an allocator that has the bytes received into `into`, where they can lie as they come."""
+    if isinstance(into, np.ndarray):
+        if into.dtype != dtype or into.shape != shape:
+            raise ValueError(
+                f"into is {into.dtype} {into.shape}; the answer will be {dtype} {shape}: "
+                f"np.empty({shape}, {str(dtype)!r}) fits"
+            )
+        writable = bool(into.flags.writeable)
+    else:
+        view = memoryview(into)
+        nbytes = array.nbytes_of(shape, dtype)
+        if view.nbytes != nbytes or not view.c_contiguous:
+            raise ValueError(f"into has {view.nbytes} bytes; the answer will have {nbytes}, contiguous")
+        writable = not view.readonly
+    if not writable:
+        raise ValueError("into is read-only; give a writable array or buffer")
+
+    order = "F" if isinstance(into, np.ndarray) and into.flags.fnc else "C"
+    expected = {"kind": "array", "dtype": to_wire(dtype), "shape": list(shape), "order": order}
+    contiguous = not isinstance(into, np.ndarray) or into.flags.forc
+
+    def allocate(descriptor: Any, lengths: Sequence[int]) -> list[memoryview]:
+        if descriptor != expected or not contiguous:
+            return codecs.allocate(descriptor, lengths)
+        place = (
+            array.flat_bytes(np.asarray(into))
+            if isinstance(into, np.ndarray)
+            else memoryview(into).cast("B")
+        )
+        if list(lengths) != [len(place)]:
+            return codecs.allocate(descriptor, lengths)
+        return [place]
+
+    return allocate
+
+
+def _landed(values: Any, into: Any) -> Any:
+    """Copy what was not received into its place, and return the place."""
+    if isinstance(values, np.ma.MaskedArray) and not isinstance(into, np.ma.MaskedArray):
+        raise ValueError("the array is masked, and into has no place for the mask; read it without into")
+    if isinstance(into, np.ndarray):
+        if not np.may_share_memory(into, values):
+            into[...] = values
+    else:
+        target = np.frombuffer(into, np.uint8)
+        if not np.may_share_memory(target, values):
+            target[:] = np.frombuffer(array.flat_bytes(np.asarray(values, order="C")), np.uint8)
+    return into

@@ -1,0 +1,291 @@
+"""Tables on the server."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bridge import display, selection
+from bridge.codecs import Buffer, strict_json
+from bridge.display import Progress
+from bridge.errors import EncodeError, WireError
+from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead
+from bridge.selection import TableSelection
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+__all__ = ["RemoteTable", "frame_of"]
+
+# How pandas calls the columns of an index without a name.
+_UNNAMED = re.compile(r"__index_level_[0-9]+__")
+
+
+class RemoteTable(Handle):
+    """A table on the server. Choose columns, rows and filters; only what is left of it is fetched.
+
+    ``t["price"]`` gives a Series, ``t[["ts", "price"]]`` and ``t[0:1000]`` give DataFrames. `select`,
+    `filter`, `slice` and `head` give a narrower table, without I/O; `read`, `to_pandas` and `to_arrow`
+    fetch it.
+
+    Attributes
+    ----------
+    columns : list
+        The column labels.
+    num_rows : int or None
+        None once a filter makes it unknown.
+
+    Examples
+    --------
+    >>> import bridge, pandas as pd
+    >>> frame = pd.DataFrame({"city": ["Bonn", "Oslo"], "t": [21.5, 14.0]})
+    >>> with bridge.serve(weather=frame) as srv, bridge.connect(srv.url) as b:
+    ...     b["weather"].filter([("t", ">", 20)]).to_pandas()
+       city     t
+    0  Bonn  21.5
+    """
+
+    def __init__(
+        self, entry: Entry, fetch: Fetch, skeleton: Any, selected: TableSelection | None = None
+    ) -> None:
+        super().__init__(entry, fetch)
+        self._entry = entry
+        self._skeleton = skeleton
+        self._selected = selected if selected is not None else TableSelection()
+
+    @property
+    def columns(self) -> list[Any]:
+        """The column labels, in order."""
+        if self._selected.columns is not None:
+            return list(self._selected.columns)
+        skeleton = self._skeleton
+        return list(skeleton.column_names if self._is_arrow else skeleton.columns)
+
+    @property
+    def num_rows(self) -> int | None:
+        """How many rows there are, or None where a filter decides."""
+        if self._selected.filters is not None:
+            return None
+        rows = int(self._entry["rows"])
+        return rows if self._selected.rows is None else len(range(rows)[self._selected.rows])
+
+    @property
+    def dtypes(self) -> pd.Series[Any]:
+        """The dtype of each column, by label."""
+        frame: Any = self._skeleton
+        if self._is_arrow:
+            frame = frame_of(frame)
+        dtypes: pd.Series[Any] = frame.dtypes
+        return dtypes if self._selected.columns is None else dtypes[self.columns]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema that `to_arrow` gives."""
+        import pyarrow as pa
+
+        if self._is_arrow:
+            table = self._skeleton
+            if self._selected.columns is not None:
+                table = table.select(self.columns)
+            schema: pa.Schema = table.schema
+            return schema
+        frame = self._skeleton
+        if self._selected.columns is not None:
+            frame = frame[self.columns]
+        return pa.Schema.from_pandas(frame)
+
+    def select(self, columns: Iterable[Any]) -> RemoteTable:
+        """Keep some columns, in the given order. No I/O."""
+        return self._narrowed(columns=_checked_labels(list(columns), self.columns, self.name))
+
+    def filter(self, filters: Any) -> RemoteTable:
+        """Keep the rows that pass. No I/O.
+
+        Parameters
+        ----------
+        filters
+            As in ``pyarrow.parquet``: a list of ``(column, op, value)``, all of which must hold, or a
+            list of such lists, one of which must. The ops are ``= == != < > <= >= in``, ``not in``,
+            ``is null`` and ``is not null``.
+        """
+        if self._selected.rows is not None:
+            raise EncodeError(
+                "filters come before rows: call .filter(…) first, then .slice(…) or .head(…)"
+            )
+        if self._selected.filters is not None:
+            raise EncodeError("this table has a filter; give all conditions to one .filter([…])")
+        return self._narrowed(filters=filters)
+
+    def slice(self, start: int | None, stop: int | None = None, step: int | None = None) -> RemoteTable:
+        """Keep a range of the rows, with the meaning of a Python slice. No I/O."""
+        if self._selected.rows is not None:
+            raise EncodeError(
+                "this table is sliced already; give the rows once, to one .slice(start, stop)"
+            )
+        return self._narrowed(rows=slice(start, stop, step))
+
+    def head(self, rows: int = 5) -> RemoteTable:
+        """Keep the first rows. No I/O."""
+        if self._selected.rows is None:
+            return self.slice(0, rows)
+        first = self._selected.rows
+        if first.step not in (None, 1) or (first.start or 0) < 0 or (first.stop or 0) < 0 or rows < 0:
+            raise EncodeError(
+                "head() after this slice would be ambiguous; give the rows to one .slice(…)"
+            )
+        start = first.start or 0
+        stop = start + rows if first.stop is None else min(first.stop, start + rows)
+        return self._narrowed(rows=slice(start, stop))
+
+    def read(self, *, progress: Progress | None = None, timeout: float | None = None) -> Any:
+        """Fetch the table as the server holds it: a DataFrame, or a `pyarrow.Table`."""
+        return self._read(None, progress=progress, timeout=timeout)[0]
+
+    def batches(self, rows: int = 100_000, *, timeout: float | None = None) -> Iterator[Any]:
+        """Fetch the table in runs of rows, each while the one before is being used.
+
+        Parameters
+        ----------
+        rows
+            The length of a run. The last may be shorter.
+        timeout
+            Seconds without any progress; by default the client's.
+
+        Yields
+        ------
+        pandas.DataFrame or pyarrow.Table
+            As the server holds it. Two are in memory at a time.
+
+        Raises
+        ------
+        Changed
+            If the table is replaced on the server in between.
+        """
+        if rows < 1:
+            raise ValueError(f"rows is {rows}; a batch has at least one")
+        selected = self._selected.rows or slice(None)
+        start, stop = selected.start or 0, selected.stop
+        if start < 0 or (stop is not None and stop < 0) or selected.step not in (None, 1):
+            raise EncodeError(
+                "batches go forward from row to row: slice with neither step nor negative bounds"
+            )
+        cancelled = threading.Event()
+        known = self.num_rows
+        end = sys.maxsize if known is None else start + known
+        end = end if stop is None else min(end, stop)
+
+        def read(first: int) -> tuple[Any, str]:
+            part = self._narrowed(rows=slice(first, min(first + rows, end)))
+            return part._read(None, progress=no_bar, timeout=timeout, cancelled=cancelled)
+
+        reads = map(partial(partial, read), range(start, end, rows))
+        for batch in one_ahead(reads, cancelled, self.name):
+            if len(batch):
+                yield batch
+            if len(batch) < rows:
+                return
+
+    def to_pandas(self, *, timeout: float | None = None) -> pd.DataFrame:
+        """Fetch the table as a DataFrame."""
+        table = self.read(timeout=timeout)
+        return frame_of(table) if self._is_arrow else table
+
+    def to_arrow(self, *, timeout: float | None = None) -> pa.Table:
+        """Fetch the table as a `pyarrow.Table`."""
+        import pyarrow as pa
+
+        table, _ = self._read(None if self._is_arrow else "arrow", timeout=timeout)
+        return table if isinstance(table, pa.Table) else pa.Table.from_batches([table])
+
+    def to_polars(self, *, timeout: float | None = None) -> pl.DataFrame:
+        """Fetch the table as a polars DataFrame. Needs polars."""
+        try:
+            import polars as pl
+        except ImportError as exc:
+            raise ImportError("to_polars() needs polars: pip install 'zbridge[polars]'") from exc
+        frame = pl.from_arrow(self.to_arrow(timeout=timeout))
+        if not isinstance(frame, pl.DataFrame):
+            raise WireError("the server's table has no form in polars")
+        return frame
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice):
+            return self.slice(key.start, key.stop, key.step).to_pandas()
+        if isinstance(key, list):
+            return self.select(key).to_pandas()
+        frame = self.select([key]).to_pandas()
+        # As in pandas: a label that several columns share gives them all.
+        return frame.iloc[:, 0] if frame.shape[1] == 1 else frame
+
+    def __len__(self) -> int:
+        if self.num_rows is None:
+            raise TypeError("how many rows pass the filter is known once they are fetched")
+        return self.num_rows
+
+    def __repr__(self) -> str:
+        rows = "?" if self.num_rows is None else f"{self.num_rows:,}"
+        size = display.nbytes_text(self.nbytes)
+        columns = display.list_text(self.columns)
+        return (
+            f"<RemoteTable {self.name!r} {rows} rows × {len(self.columns)} columns ({columns}), {size}>"
+        )
+
+    @property
+    def _is_arrow(self) -> bool:
+        return self._entry.get("format") == "arrow"
+
+    def _narrowed(self, **changes: Any) -> RemoteTable:
+        selected = replace(self._selected, **changes)
+        return RemoteTable(self._entry, self._fetch, self._skeleton, selected)
+
+    def _read(self, form: str | None, **options: Any) -> tuple[Any, str]:
+        buffers: list[Buffer] = []
+        select = selection.table_to_wire(self._selected, buffers)
+        return self._fetch(self.name, select=select or None, buffers=buffers, form=form, **options)
+
+
+def frame_of(table: pa.Table) -> pd.DataFrame:
+    """Convert an Arrow table of a peer to a DataFrame, with the index that pandas had noted in it.
+
+    Arrow's own conversion hands what the metadata says to parsers of Python and numpy. Here only the index
+    is taken from it: the names of columns, or the numbers of a range.
+    """
+    import pandas as pd
+
+    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    try:
+        noted = strict_json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+    except WireError:
+        return frame
+    index = noted.get("index_columns") if isinstance(noted, dict) else None
+    if not isinstance(index, list) or not index:
+        return frame
+    if all(isinstance(name, str) and list(frame.columns).count(name) == 1 for name in index):
+        frame = frame.set_index(index)
+        frame.index.names = [None if _UNNAMED.fullmatch(name) else name for name in index]
+    elif len(index) == 1 and isinstance(index[0], dict):
+        start, stop, step, name = (index[0].get(key) for key in ("start", "stop", "step", "name"))
+        if type(start) is int and type(stop) is int and type(step) is int and step != 0:
+            labels = range(start, stop, step)
+            if len(labels) == len(frame):
+                frame.index = pd.RangeIndex(labels, name=name if isinstance(name, str) else None)
+    return frame
+
+
+def _checked_labels(labels: list[Any], known: list[Any], name: str) -> list[Any]:
+    missing = [label for label in labels if label not in known]
+    if missing:
+        raise KeyError(
+            f"{name!r} has no column {missing[0]!r}; its columns are {display.list_text(known, most=20)}"
+        )
+    return labels

@@ -1,0 +1,104 @@
+"""What is fetched whole, or called."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bridge import display
+from bridge.display import Progress
+from bridge.remote.handle import Entry, Fetch, Handle, whole_number
+
+__all__ = ["RemoteChannel", "RemoteObject", "RemoteQuery", "RemoteStream"]
+
+
+class RemoteObject(Handle):
+    """An object on the server that is fetched whole: a Series, a dict, a sparse matrix.
+
+    Attributes
+    ----------
+    type_name : str
+        The name of its class.
+    """
+
+    def __init__(self, entry: Entry, fetch: Fetch) -> None:
+        super().__init__(entry, fetch)
+        self.type_name = display.text(entry.get("type", "object"))
+
+    def read(self, *, progress: Progress | None = None, timeout: float | None = None) -> Any:
+        """Fetch the object."""
+        return self._fetch(self.name, progress=progress, timeout=timeout)[0]
+
+    def __repr__(self) -> str:
+        return f"<RemoteObject {self.name!r} {self.type_name}, {display.nbytes_text(self.nbytes)}>"
+
+
+class RemoteQuery:
+    """A function on the server. Call it with its arguments by name or in order.
+
+    Attributes
+    ----------
+    name : str
+    signature : str
+        For example ``spectrum(channel: int, window: str = 'hann')``.
+    """
+
+    def __init__(self, entry: Entry, call: Callable[..., Any]) -> None:
+        self.name: str = entry["name"]
+        self._call = call
+        parameters = entry.get("parameters")
+        listed = parameters if isinstance(parameters, list) else []
+        self._parameters: list[dict[str, Any]] = [p for p in listed if type(p) is dict]
+        self.signature = display.signature_text(entry)
+        self.__doc__ = display.lines(entry.get("doc", ""))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function on the server; see `bridge.Client.call`."""
+        names = [str(p.get("name")) for p in self._parameters if not p.get("any")]
+        if len(args) > len(names):
+            raise TypeError(f"{self.signature} takes {len(names)} arguments, not {len(args)}")
+        given = dict(zip(names, args, strict=False))
+        for name in given.keys() & kwargs.keys():
+            raise TypeError(f"{self.signature} got two values for {name!r}")
+        return self._call(self.name, **given, **kwargs)
+
+    def __repr__(self) -> str:
+        summary = inspect.cleandoc(self.__doc__ or "").partition("\n")[0]
+        return f"<RemoteQuery {self.signature}{': ' if summary else ''}{summary}>"
+
+
+class RemoteStream(RemoteQuery):
+    """A stream on the server. Call it with its arguments, and iterate over what it gives."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Begin the stream; see `bridge.Client.stream`."""
+        values: Iterator[Any] = super().__call__(*args, **kwargs)
+        return values
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace("<RemoteQuery", "<RemoteStream", 1)
+
+
+class RemoteChannel:
+    """A live channel on the server.
+
+    Attributes
+    ----------
+    name : str
+    rows : int
+        How many were appended when this handle was made.
+    """
+
+    def __init__(self, entry: Entry, follow: Callable[..., Any]) -> None:
+        self.name: str = entry["name"]
+        self.rows = whole_number(entry, "rows")
+        self._follow = follow
+
+    def follow(self, *, start: str | int = "end", timeout: float | None = None) -> Iterator[Any]:
+        """Iterate over its rows as they are appended; see `bridge.Client.follow`."""
+        batches: Iterator[Any] = self._follow(self.name, start=start, timeout=timeout)
+        return batches
+
+    def __repr__(self) -> str:
+        return f"<RemoteChannel {self.name!r} {self.rows:,} rows so far>"

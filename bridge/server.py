@@ -1,0 +1,369 @@
+"""The server: one ROUTER socket that speaks REP's side, and threads for what takes time.
+
+One thread owns the socket. It reads a request and answers it at once where that takes no time; else it
+hands the work to an executor and goes on reading. A finished reply comes back through a queue and a
+wake-up, so one slow query holds nobody up, and a plain REQ client cannot tell this from a REP socket.
+A peer that does not read its replies has its further requests wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from bridge.keys import check_bind, is_local
+from bridge.service import Service
+from bridge.sources.channel import Channel
+from bridge.threads import DaemonThreads
+from bridge.transfer import MAX_IN_FLIGHT
+from bridge.transport import DEFAULT_URL, Envelope, Listener, with_default_port
+from bridge.wire import MAX_REQUEST, Frame, Frames
+
+__all__ = ["Server", "serve"]
+
+# Requests read from the socket between two looks at finished work: neither may starve the other.
+BATCH = 32
+# While a peer has so many bytes of replies to read, its requests wait. More than what the system's own
+# buffers hold keeps no link busier; what is read from files for it is held in memory.
+HOLD_BYTES = 16 * 1024 * 1024
+# So many requests of a peer, and so many bytes of them, are under way or wait; a client of ours has far
+# fewer. A few of the largest fit.
+MAX_REQUESTS = 4096
+MAX_REQUEST_BYTES = 4 * MAX_REQUEST
+# Results that were made at the same time go beyond that together, up to this.
+MAX_UNSENT = 2 * MAX_IN_FLIGHT
+BUSY = "you have too many requests under way; take their replies first"
+# Streams that are making a value at the same time; each takes a thread, many of which sleep.
+MAX_STREAM_THREADS = 1000
+# How long `close` waits for the work that is under way.
+CLOSE_SECONDS = 5.0
+
+_log = logging.getLogger("bridge")
+
+
+class Server(MutableMapping[str, Any]):
+    """Serves what is assigned to its names.
+
+    Parameters
+    ----------
+    url
+        Where to listen: ``tcp://host:port`` (port 0 picks a free one), ``ipc://path`` or
+        ``inproc://name``. The address is bound at once, requests are answered from `start` on.
+    executor
+        Where query functions run; by default in threads of this process. Of a Dask cluster:
+        ``client.get_executor(pure=False)``, or equal calls are made once.
+    insecure
+        Accept an address that other computers reach. Everybody there may read what is served.
+    tracebacks
+        Whether clients see the traceback of a query that raised.
+    writable
+        Whether clients may put, append and delete; or the beginnings of the names where they may, such as
+        ``"mine/"`` or ``["mine/", "tmp/"]``.
+
+    Raises
+    ------
+    TransportError
+        If the address is in use, or can be reached from elsewhere and `insecure` is False.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> with Server("tcp://127.0.0.1:0") as srv:
+    ...     srv["waveform"] = np.arange(1000.0)
+    ...     list(srv)
+    ['waveform']
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        executor: Executor | None = None,
+        insecure: bool = False,
+        tracebacks: bool = False,
+        writable: bool | str | Sequence[str] = False,
+    ) -> None:
+        url = with_default_port(url)
+        check_bind(url, insecure=insecure)
+        self._listener = Listener(url)
+        if not is_local(url):
+            _log.warning("%s is open to everybody who can reach it, and not encrypted", self.url)
+        # What is the user's has threads of its own: a function that never returns holds no read up.
+        self._threads = DaemonThreads()
+        self._queries = DaemonThreads()
+        self._streams = DaemonThreads(MAX_STREAM_THREADS)
+        self._service = Service(
+            executor=executor if executor is not None else self._queries,
+            threads=self._threads,
+            streams=self._streams,
+            tracebacks=tracebacks,
+            writable=writable,
+        )
+        self._service.timers.on_add = self._listener.wake
+        self._finished: deque[tuple[_Query, list[Frame]]] = deque()
+        self._held: dict[bytes, deque[_Query]] = {}
+        self._loads: dict[bytes, _Load] = {}
+        self._stopping = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, name="bridge-server", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """The address that clients connect to, with its port."""
+        return self._listener.url
+
+    def __setitem__(self, name: str, obj: Any) -> None:
+        """Serve an object under a name; see `Service.__setitem__`."""
+        self._service[name] = obj
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the source that is served under a name."""
+        return self._service[name]
+
+    def __delitem__(self, name: str) -> None:
+        del self._service[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._service)
+
+    def __len__(self) -> int:
+        return len(self._service)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "serving" if self._thread.is_alive() else "not started"
+        return f"<Server {self.url}, {state}, {len(self)} names>"
+
+    def query(
+        self, function: Callable[..., Any] | None = None, /, *, cache: float = 0.0
+    ) -> Callable[..., Any]:
+        """Let a function answer queries, under its own name. A decorator; see `Service.query`."""
+        return self._service.query(function, cache=cache)
+
+    def stream(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Let a generator function serve its values one by one. A decorator; see `Service.stream`."""
+        return self._service.stream(function)
+
+    def channel(self, name: str, *, keep_rows: int = 1_000_000) -> Channel:
+        """Open a live channel under a name, and return it; see `Service.channel`."""
+        return self._service.channel(name, keep_rows=keep_rows)
+
+    def mount(self, path: str | Path, *, prefix: str = "") -> None:
+        """Serve the files of a directory; see `Service.mount`."""
+        self._service.mount(path, prefix=prefix)
+
+    def start(self) -> Server:
+        """Answer requests in a background thread, and return this server."""
+        if self._closed:
+            raise RuntimeError("this server is closed; make a new one")
+        if not self._thread.is_alive():
+            self._thread.start()
+        return self
+
+    def run(self) -> None:
+        """Answer requests until Ctrl-C or SIGTERM, then close."""
+        stopped = threading.Event()
+
+        def stop(signum: int, frame: FrameType | None) -> None:
+            stopped.set()
+
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        previous = signal.signal(signal.SIGTERM, stop) if in_main_thread else None
+        try:
+            self.start()
+            # In slices: on Windows a wait without end does not see Ctrl-C.
+            while self._thread.is_alive() and not stopped.wait(0.5):
+                pass
+        except KeyboardInterrupt:
+            pass
+        finally:
+            if in_main_thread:
+                signal.signal(signal.SIGTERM, previous)
+            self.close()
+
+    def close(self) -> None:
+        """Stop: answer what is finished, give up the rest, free the address. May be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        self._service.close()
+        self._streams.shutdown()  # the streams are to be closed there
+        for threads in (self._queries, self._threads):
+            threads.shutdown(cancel_futures=True)
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._listener.wake()
+            self._thread.join(CLOSE_SECONDS)
+        else:
+            self._listener.close(linger=0)
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _serve(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._listener.wait(self._service.tick())
+                self._read_requests()
+                self._send_finished()
+                self._begin_held()
+            self._send_finished()
+        except Exception:
+            _log.exception("the server at %s stopped; this is a bug in zbridge", self.url)
+        finally:
+            self._listener.close()
+
+    def _read_requests(self) -> None:
+        for _ in range(BATCH):
+            received = self._listener.receive()
+            if received is None:
+                return
+            self._take(_Query(*received))
+        self._listener.wake()  # there may be more
+
+    def _take(self, query: _Query) -> None:
+        """Begin with a request, or have it wait, or refuse it."""
+        load = self._loads.get(query.peer)
+        if load is not None and not load.has_room(query):
+            self._send(query, self._service.refuse(query.request, BUSY))
+        elif query.peer not in self._held and self._owed(query) <= HOLD_BYTES:
+            self._begin(query)
+        else:
+            self._enter(query)
+            self._held.setdefault(query.peer, deque()).append(query)
+            self._listener.wakes_when_sent = True
+
+    def _begin(self, query: _Query) -> None:
+        address = self._listener.peer(query.envelope)
+        reading = self._service.begin(query.request, partial(self._reply, query), address)
+        if not query.is_answered:
+            self._enter(query)
+            query.reading = reading
+            self._loads[query.peer].reading += reading
+
+    def _begin_held(self) -> None:
+        """Go on with the peers that have read what they were sent."""
+        for peer, held in list(self._held.items()):
+            while held and self._owed(held[0]) <= HOLD_BYTES:
+                self._begin(held.popleft())
+            if not held:
+                del self._held[peer]
+        self._listener.wakes_when_sent = bool(self._held)
+
+    def _owed(self, query: _Query) -> int:
+        """Return how many bytes a peer will be sent: ZeroMQ has them, or they are being read."""
+        load = self._loads.get(query.peer)
+        return self._listener.unsent(query.envelope) + (load.reading if load is not None else 0)
+
+    def _enter(self, query: _Query) -> None:
+        """Count a request that is not answered at once, if it is not counted yet."""
+        if not query.is_counted:
+            query.is_counted = True
+            load = self._loads.setdefault(query.peer, _Load())
+            load.requests += 1
+            load.nbytes += query.nbytes
+
+    def _leave(self, query: _Query) -> None:
+        load = self._loads[query.peer]
+        load.requests -= 1
+        load.nbytes -= query.nbytes
+        load.reading -= query.reading
+        if not load.requests:
+            del self._loads[query.peer]
+
+    def _reply(self, query: _Query, reply: list[Frame]) -> None:
+        if threading.current_thread() is self._thread:
+            self._send(query, reply)
+        else:
+            self._finished.append((query, reply))
+            self._listener.wake()
+
+    def _send_finished(self) -> None:
+        while self._finished:
+            self._send(*self._finished.popleft())
+
+    def _send(self, query: _Query, reply: list[Frame]) -> None:
+        query.is_answered = True
+        if query.is_counted:
+            self._leave(query)
+        if self._listener.unsent(query.envelope) > MAX_UNSENT:
+            reply = self._service.refuse(query.request, BUSY)
+        self._listener.send(query.envelope, reply)
+
+
+@dataclass(slots=True, eq=False)
+class _Query:
+    """A request that is being answered."""
+
+    envelope: Envelope
+    request: Frames
+    reading: int = 0  # bytes of a file, in another thread
+    is_counted: bool = False
+    is_answered: bool = False
+
+    @property
+    def peer(self) -> bytes:
+        return self.envelope[0]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(map(len, self.request))
+
+
+@dataclass(slots=True)
+class _Load:
+    """What a peer has asked for that was not answered at once: requests, their bytes, and those to read."""
+
+    requests: int = 0
+    nbytes: int = 0
+    reading: int = 0
+
+    def has_room(self, query: _Query) -> bool:
+        return self.requests < MAX_REQUESTS and self.nbytes + query.nbytes <= MAX_REQUEST_BYTES
+
+
+def serve(
+    sources: dict[str, Any] | None = None, /, *, url: str = "tcp://127.0.0.1:0", **named: Any
+) -> Server:
+    """Serve objects under names, and return the started server.
+
+    Parameters
+    ----------
+    sources
+        Names and objects; for names that are no identifiers, such as "run/x".
+    url
+        Where to listen; by default on a free port of this machine.
+    **named
+        More names and objects.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> srv = serve({"run/x": np.arange(3)}, y=np.ones(2))
+    >>> list(srv)
+    ['run/x', 'y']
+    >>> srv.close()
+    """
+    server = Server(url)
+    try:
+        server.update((sources or {}) | named)
+    except BaseException:
+        server.close()
+        raise
+    return server.start()

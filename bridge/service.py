@@ -1,0 +1,543 @@
+"""Requests to replies, over a catalogue of sources. No sockets.
+
+`Service.handle` takes the frames of a request and returns the frames of its reply, whatever comes; a
+literal ``zmq.REP`` socket around it is a server. `Service.begin` is for servers that must not stop while one
+answer is being made: it takes a function to reply with, now or later, from this thread or another.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from functools import cache, partial
+from importlib.metadata import version as package_version
+from typing import Any
+from uuid import uuid4
+
+from bridge import codecs, wire
+from bridge.answers import Answers, Later, ReplyWith, encoded_as, form_of, reply_to
+from bridge.calls import END, Call, Calls, Item, Signal
+from bridge.catalogue import Catalogue, check_name, entry_of
+from bridge.codecs import Encoded, strict_json
+from bridge.errors import EncodeError, WireError, remote_error
+from bridge.failures import failure_of, raised_failure_of
+from bridge.sources.channel import Batch, Channel
+from bridge.sources.query import Query
+from bridge.threads import Inline
+from bridge.timers import Timers
+from bridge.transfer import HELD_BYTES, MAX_WINDOW, Inbox, Outbox
+from bridge.wire import Frame, Frames, Request
+
+__all__ = ["Service"]
+
+# What both ends must name before it is used. Version 1 has nothing optional yet.
+FEATURES: tuple[str, ...] = ()
+
+# The longest that a request may wait on the server; its client can ask again.
+MAX_WAIT = 60.0
+# The longest that `tick` lets a server sleep.
+TICK_SECONDS = 1.0
+# Arguments beyond this size are decoded in a thread, and like results they count as held.
+QUICK_BYTES = 64 * 1024
+
+# A line for each query: quiet unless somebody wants it. `zbridge serve` does.
+_access = logging.getLogger("bridge.access")
+_LOGGED = frozenset({"list", "get", "call", "put", "append", "delete"})
+# What looks a name up at once, and may find that only files know it.
+_NAMING = frozenset({"describe", "get", "call", "delete"})
+
+
+class Service(Catalogue):
+    """A catalogue of named sources that answers requests.
+
+    Assign an array, a table or any other object that can be sent to serve it under a name; decorate a
+    function with `query` or `stream` to have it answer calls.
+
+    Parameters
+    ----------
+    executor
+        Where query functions run; by default where `threads` says.
+    threads
+        Where answers are made that take time; by default in the thread that handles the request.
+    streams
+        Where generators run, one thread for each value that is being made; by default where `threads` says.
+    tracebacks
+        Whether a failure reply shows the traceback of a query that raised. They tell strangers about
+        paths and code.
+    writable
+        Whether clients may put, append and delete; or the beginnings of the names where they may.
+    """
+
+    def __init__(
+        self,
+        *,
+        executor: Executor | None = None,
+        threads: Executor | None = None,
+        streams: Executor | None = None,
+        tracebacks: bool = False,
+        writable: bool | str | Sequence[str] = False,
+    ) -> None:
+        super().__init__()
+        self.instance = uuid4().hex
+        self._threads = threads if threads is not None else Inline()
+        self._executor = executor if executor is not None else self._threads
+        self._streams = streams if streams is not None else self._threads
+        self._tracebacks = tracebacks
+        self._writable = _prefixes(writable)
+        self._expired = 0.0
+        self._outbox = Outbox()
+        self._inbox = Inbox()
+        self._answers = Answers(self._threads, self._outbox)
+        self._calls = Calls()
+        self.timers = Timers()
+
+    def query(
+        self, function: Callable[..., Any] | None = None, /, *, cache: float = 0.0
+    ) -> Callable[..., Any]:
+        """Let a function answer queries, under its own name. A decorator, with options or without.
+
+        Its parameters are given by name; its signature and docstring are in the catalogue. It may be
+        called from several threads at once. What it returns is sent from where it lies, and must not change
+        any more: return a new array, or a copy, not a buffer that the next call fills again.
+
+        Parameters
+        ----------
+        cache
+            For how many seconds a result answers later calls with the same arguments: numbers, texts, and
+            lists and dicts of them. Calls with arrays or tables among their arguments are not kept, nor are
+            results beyond 16 MiB.
+        """
+        if function is None:
+            return partial(self.query, cache=cache)
+        self[function.__name__] = Query(function, keep_seconds=cache)
+        return function
+
+    def stream(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Let a generator function serve its values one by one, under its own name. A decorator.
+
+        Each call runs a generator of its own. It is pulled a little ahead of its client, by one thread at a
+        time, and closed when the client stops. What it yields is sent from where it lies, and must not change
+        any more: yield a new array, or a copy, not a buffer that is filled again.
+        """
+        self[function.__name__] = Query(function, is_stream=True)
+        return function
+
+    def channel(self, name: str, *, keep_rows: int = 1_000_000) -> Channel:
+        """Open a live channel under a name, and return it: ``channel.append(rows)``.
+
+        Parameters
+        ----------
+        keep_rows
+            How many of the last rows are kept at least, for followers that come late or are slow.
+        """
+        channel = Channel(keep_rows=keep_rows, schedule=self._schedule)
+        self[name] = channel
+        return channel
+
+    def handle(self, frames: Frames, peer: str = "") -> list[Frame]:
+        """Answer one request.
+
+        Parameters
+        ----------
+        frames
+            The header and the buffers, without an envelope.
+        peer
+            Who asks, for the log.
+
+        Returns
+        -------
+        list
+            The frames of the one reply: the answer or a failure. Large buffers are views of what is
+            served. No request, however broken, makes this raise.
+        """
+        replies: list[list[Frame]] = []
+        there = threading.Event()
+
+        def reply(answer: list[Frame]) -> None:
+            replies.append(answer)
+            there.set()
+
+        self.begin(frames, reply, peer)
+        while not replies:
+            there.wait(min(self.tick(), 0.05))  # a channel may be appended to in another thread
+        return replies[0]
+
+    def begin(self, frames: Frames, reply: ReplyWith, peer: str = "") -> int:
+        """Answer one request: call `reply` once with the frames, now, or later from any thread.
+
+        Returns
+        -------
+        int
+            How many bytes of a file are read for it, if another thread is at it; else 0.
+        """
+        try:
+            request = wire.unpack_request(frames)
+        except WireError as exc:
+            reply(wire.pack_failure(wire.request_id_of(frames), failure_of(exc)))
+            return 0
+        if request.op in _LOGGED and _access.isEnabledFor(logging.INFO):
+            reply = _logging(request, reply, peer)
+        if self._takes_time(request):
+            try:
+                self._threads.submit(self._dispatch, request, reply)
+            except RuntimeError as exc:  # the server is closing, or has no thread
+                reply(self._answers.failed(request, remote_error("busy", str(exc))))
+            return 0
+        is_later = self._dispatch(request, reply)
+        return request.keys.get("length", 0) if is_later and request.op == "part" else 0
+
+    def _takes_time(self, request: Request) -> bool:
+        """Whether it takes files or the decoding of large arguments to begin with an answer."""
+        op = request.op
+        if op == "call" and sum(map(len, request.buffers)) > QUICK_BYTES:
+            return True
+        if op == "list":
+            return not self.is_in_memory
+        source = self._sources.get(request.keys.get("name", ""))
+        if source is None:
+            return bool(self._mounts) and op in _NAMING
+        return op == "describe" and not source.in_memory
+
+    def _dispatch(self, request: Request, reply: ReplyWith) -> bool:
+        """Answer a request, and return whether the answer is still being made."""
+        try:
+            answer = _OPS[request.op](self, request)
+        except Exception as exc:
+            answer = self._answers.failed(request, exc)
+        if isinstance(answer, list):
+            reply(answer)
+            return False
+        try:
+            answer(reply)
+        except Exception as exc:
+            reply(self._answers.failed(request, exc))
+        return True
+
+    def refuse(self, frames: Frames, message: str) -> list[Frame]:
+        """Answer a request with the failure ``busy``, without looking at it."""
+        return wire.pack_failure(wire.request_id_of(frames), remote_error("busy", message))
+
+    def tick(self) -> float:
+        """Do what is due, and return the seconds until this should be called again."""
+        now = time.monotonic()
+        if now - self._expired >= TICK_SECONDS:  # it looks at every call
+            self._expired = now
+            self._outbox.expire(now)
+            self._inbox.expire(now)
+            self._calls.expire(now)
+        return self.timers.run(now, TICK_SECONDS)
+
+    def close(self) -> None:
+        """Stop the calls that are under way."""
+        self._calls.close()
+
+    def _hello(self, request: Request) -> list[Frame]:
+        hello = {
+            "version": _version(),
+            "instance": self.instance,
+            "features": list(FEATURES),
+            "limits": {
+                "request_header": wire.MAX_REQUEST_HEADER,
+                "request": wire.MAX_REQUEST,
+                "reply": wire.MAX_REPLY,
+                "part": MAX_WINDOW,
+            },
+        }
+        return reply_to(request, {"hello": hello})
+
+    def _list(self, request: Request) -> list[Frame]:
+        entries, more = self.page(request.keys.get("after", ""), request.keys.get("limit"))
+        return reply_to(request, {"entries": entries, "more": more})
+
+    def _describe(self, request: Request) -> list[Frame]:
+        name = request.keys["name"]
+        source = self.find(name)
+        entry = entry_of(name, source)
+        skeleton = None
+        if not isinstance(source, Query | Channel) and entry["kind"] != "broken":
+            skeleton = source.skeleton()
+        if skeleton is None:
+            return reply_to(request, {"entry": entry})
+        return self._answers.of_object(request, {"entry": entry}, skeleton, held=False)
+
+    def _get(self, request: Request) -> list[Frame] | Later:
+        name = request.keys["name"]
+        source = self.find(name)
+        if isinstance(source, Query):
+            raise WireError(f"{name!r} is a query function; ask with op 'call'", code="unsupported")
+        if isinstance(source, Channel):
+            return self._follow(request, source)
+        return self._answers.of_source(request, source)
+
+    def _follow(self, request: Request, channel: Channel) -> Later:
+        keys = request.keys
+        start = keys.get("start", "begin")
+        if isinstance(start, str) and start not in ("begin", "end"):
+            raise WireError(f"'start' is {start[:40]!r}; expected 'begin', 'end' or a row's number")
+        if keys.get("version", channel.version) != channel.version:
+            raise remote_error(
+                "changed", f"{keys['name']!r} is another channel than before; follow it again"
+            )
+
+        position = channel.position(start)
+
+        def make() -> list[Frame]:
+            return self._batch(request, channel.version, channel.read(position))
+
+        def later(reply: ReplyWith) -> None:
+            if channel.has(position):
+                self._answers.in_thread(request, make)(reply)
+                return
+            self.timers.limit(
+                min(keys.get("wait", 0.0), MAX_WAIT),
+                partial(channel.wait, position),
+                partial(self._in_background, channel.give_up_waiting),
+                lambda: reply(self._answers.tried(request, make)),
+            )
+
+        return later
+
+    def _batch(self, request: Request, version: str, batch: Batch) -> list[Frame]:
+        keys: dict[str, Any] = {"version": version, "next": batch.following}
+        if batch.lost:
+            keys["lost"] = batch.lost
+        if batch.rows is None:
+            return reply_to(request, keys)
+        return self._answers.of_object(request, keys, batch.rows, held=True)
+
+    def _schedule(self, when: float, function: Callable[[], None]) -> None:
+        """Call a function at a time, in a thread."""
+        self.timers.add(when, partial(self._in_background, function))
+
+    def _in_background(self, function: Callable[..., None], *arguments: Any) -> None:
+        try:
+            self._threads.submit(function, *arguments)
+        except RuntimeError:  # there is no thread: those who wait must not wait for ever
+            function(*arguments)
+
+    def _put(self, request: Request) -> list[Frame] | Later:
+        keys = request.keys
+        self._check_writable(keys["name"])
+        if request.lengths is None:
+            return self._answers.in_thread(request, lambda: self._store(request, keys, request.buffers))
+        self._inbox.open(
+            keys["transfer"],
+            sum(request.lengths),
+            partial(codecs.allocate, keys["object"], request.lengths),
+            keys,
+            time.monotonic(),
+        )
+        return reply_to(request, {})
+
+    def _store(self, request: Request, what: dict[str, Any], buffers: Sequence[Any]) -> list[Frame]:
+        version = self.put(what["name"], codecs.decode(what["object"], buffers))
+        return reply_to(request, {"version": version})
+
+    def _append(self, request: Request) -> Later:
+        name = request.keys["name"]
+        self._check_writable(name)
+
+        def make() -> list[Frame]:
+            rows = codecs.decode(request.keys["object"], request.buffers)
+            return reply_to(request, {"rows": self.append(name, rows)})
+
+        return self._answers.in_thread(request, make)
+
+    def _delete(self, request: Request) -> list[Frame]:
+        name = request.keys["name"]
+        self._check_writable(name)
+        self.remove(name)
+        return reply_to(request, {})
+
+    def _check_writable(self, name: str) -> None:
+        if not name.startswith(self._writable):
+            allowed = ", ".join(f"{prefix}…" for prefix in self._writable)
+            raise remote_error(
+                "forbidden",
+                f"{name!r} is not writable; "
+                + (f"names that are begin with {allowed}" if allowed else "this server is read-only")
+                + " (Server(writable=…) says which)",
+                "PermissionError",
+            )
+        try:
+            check_name(name)
+        except ValueError as exc:
+            raise remote_error("bad_request", str(exc), "ValueError") from exc
+
+    def _call(self, request: Request) -> list[Frame] | Later:
+        name = request.keys["name"]
+        query = self.find(name)
+        if not isinstance(query, Query):
+            raise WireError(f"{name!r} is no query function; ask with op 'get'", code="unsupported")
+        form = form_of(request)
+        arguments = _arguments(request)
+        try:
+            query.check(arguments)
+        except TypeError as exc:
+            raise remote_error("bad_request", f"{name}: {exc}", "TypeError") from exc
+        key = b"" if request.buffers else strict_json.dumps([request.keys.get("args"), form])
+        kept = query.kept(key)
+        if kept is not None:
+            return self._answers.of_object(request, {}, kept, held=False)
+
+        def encode(value: Any) -> tuple[Encoded, int]:
+            try:
+                result = encoded_as(form, value)
+            except EncodeError as exc:
+                message = f"{name!r} returned what cannot be sent: {exc}"
+                raise remote_error("failed", message, "TypeError") from exc
+            if key:
+                query.keep(key, result)
+            nbytes = sum(map(len, result.buffers))
+            self._make_room(nbytes)
+            return result, nbytes
+
+        nbytes = sum(map(len, request.buffers))
+
+        def begin() -> Call:
+            # A generator stays in this process; a query function may go to any.
+            executor = self._streams if query.is_stream else self._executor
+            return Call(
+                executor,
+                query.function,
+                arguments,
+                encode=encode,
+                many=query.is_stream,
+                nbytes=nbytes,
+            )
+
+        token = request.keys.get("call")
+        if token is not None:
+            self._make_room(nbytes)
+            return self._awaiting(request, self._calls.add(token, begin), token)
+        if query.is_stream:
+            raise WireError(f"{name!r} is a stream: give it a 'call' to ask for what follows by")
+        return self._awaiting(request, begin(), None)
+
+    def _make_room(self, nbytes: int) -> None:
+        """Have results and arguments of calls take no more memory than transfers may, together with them."""
+        if nbytes > QUICK_BYTES:  # it looks at every call
+            self._outbox.check(nbytes)
+            self._calls.make_room(nbytes, HELD_BYTES - self._outbox.held)
+
+    def _wait(self, request: Request) -> Later:
+        token, number = request.keys["call"], request.keys.get("start")
+        if type(number) is str:
+            raise WireError(f"'start' is {number[:40]!r}; expected the number of a value")
+        return self._awaiting(request, self._calls.find(token), token, number)
+
+    def _cancel(self, request: Request) -> list[Frame]:
+        self._calls.cancel(request.keys.get("call", ""))
+        for box in (self._inbox, self._outbox):
+            box.release(request.keys.get("transfer", ""))
+        return reply_to(request, {})
+
+    def _awaiting(
+        self, request: Request, call: Call, token: str | None, number: int | None = None
+    ) -> Later:
+        """Reply with the next value of a call, or with its token when that takes too long."""
+
+        def later(reply: ReplyWith) -> None:
+            def deliver(item: Item | Signal) -> None:
+                over = item is END or (isinstance(item, Item) and item.last)
+                keys = {} if over or token is None else {"call": token}
+                if over and token is not None:
+                    self._calls.remove(token)
+                if isinstance(item, Item):
+                    reply(self._answers.tried(request, lambda: self._outcome(request, item, keys)))
+                else:
+                    reply(reply_to(request, keys))
+
+            if token is None:
+                call.wait(deliver)
+                return
+            seconds = min(request.keys.get("wait", MAX_WAIT), MAX_WAIT)
+            self.timers.limit(seconds, partial(call.wait, number=number), call.give_up_waiting, deliver)
+
+        return later
+
+    def _outcome(self, request: Request, item: Item, keys: dict[str, Any]) -> list[Frame]:
+        if item.error is None:
+            return self._answers.of_object(request, keys, item.value, held=True)
+        if not item.raised:
+            return self._answers.failed(request, item.error)
+        failure = raised_failure_of(item.error, with_traceback=self._tracebacks)
+        return wire.pack_failure(request.id, failure)
+
+    def _part(self, request: Request) -> list[Frame] | Later:
+        if not request.buffers:
+            return self._answers.of_part(request)
+        token, offset = request.keys["transfer"], request.keys["offset"]
+        length = self._inbox.write(token, offset, request.buffers, time.monotonic())
+        return reply_to(request, {"part": [offset, length]})
+
+    def _done(self, request: Request) -> list[Frame] | Later:
+        token = request.keys["transfer"]
+        if token not in self._inbox:
+            self._outbox.release(token)
+            return reply_to(request, {})
+        buffers, what = self._inbox.finish(token)
+        return self._answers.in_thread(request, lambda: self._store(request, what, buffers))
+
+
+_OPS: dict[str, Callable[[Service, Request], list[Frame] | Later]] = {
+    "hello": Service._hello,
+    "list": Service._list,
+    "describe": Service._describe,
+    "get": Service._get,
+    "call": Service._call,
+    "wait": Service._wait,
+    "cancel": Service._cancel,
+    "part": Service._part,
+    "done": Service._done,
+    "put": Service._put,
+    "append": Service._append,
+    "delete": Service._delete,
+}
+
+
+def _logging(request: Request, reply: ReplyWith, peer: str) -> ReplyWith:
+    """Return a way to reply that also writes who asked what, and what came of it."""
+    start = time.monotonic()
+
+    def reply_and_log(frames: list[Frame]) -> None:
+        header = strict_json.loads(frames[0])
+        fields = {
+            "peer": peer or "-",
+            "op": request.op,
+            "name_": request.keys.get("name", ""),
+            "nbytes": sum(header.get("buffers", ())) + sum(request.lengths or map(len, request.buffers)),
+            "ms": (time.monotonic() - start) * 1000,
+            "outcome": header["error"]["code"] if "error" in header else "ok",
+        }
+        _access.info(
+            "%(peer)s %(op)s %(name_)r %(nbytes)d B %(ms).1f ms %(outcome)s", fields, extra=fields
+        )
+        reply(frames)
+
+    return reply_and_log
+
+
+def _prefixes(writable: bool | str | Sequence[str]) -> tuple[str, ...]:
+    if isinstance(writable, bool):
+        return ("",) if writable else ()
+    return (writable,) if isinstance(writable, str) else tuple(writable)
+
+
+@cache
+def _version() -> str:
+    return package_version("zbridge")
+
+
+def _arguments(request: Request) -> dict[str, Any]:
+    if "args" not in request.keys:
+        if request.buffers:
+            raise WireError("buffers came without 'args' to use them")
+        return {}
+    arguments = codecs.decode(request.keys["args"], request.buffers)
+    if type(arguments) is not dict:
+        raise WireError(f"'args' is a {type(arguments).__name__}; expected a dict of arguments by name")
+    return arguments

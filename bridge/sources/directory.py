@@ -1,0 +1,342 @@
+"""A directory: a catalogue of the files in it that follows what happens there.
+
+A file is listed under its path without the suffix (``run42/wave``), the parts of a file that holds several
+under the file's name (``run42/results/mean``). Where two would have the same name, both keep the suffix of
+the file.
+
+How it works. Listing walks the tree, but a directory whose time of modification is the same still has the
+same files, so only those that changed are read again, and files are not opened but those that hold several
+arrays. What is in a file is looked at when it is asked for. Names that a peer sends are looked up in the
+catalogue, and never become part of a path. Every file is opened from the directory downwards without
+following links: those that stay inside are resolved while listing, those that leave are not listed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import stat
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, NoReturn
+
+from bridge.codecs import BufferReader
+from bridge.errors import BridgeError, remote_error
+from bridge.sources import Plan, Source, entry_or_reason
+from bridge.sources.files import TICK_NS, Stamp, stamp_of
+from bridge.sources.formats import FORMATS, is_one_folder, members_of
+from bridge.sources.saving import SUFFIXES, path_of, remove, save
+from bridge.wire import MAX_NAME
+
+__all__ = ["Directory"]
+
+# The tree is not walked more often than this.
+WALK_SECONDS = 0.2
+# Links to directories can make a small tree endless.
+MAX_FOLDERS = 100_000
+HIDDEN = (".", "~")
+TEMPORARY = (".tmp", "~")
+
+# No file has it.
+_NEVER: Stamp = (0, 0, 0, 0)
+
+_log = logging.getLogger("bridge")
+
+
+class _Place(NamedTuple):
+    """Where something is, and which part of it."""
+
+    path: str
+    member: str
+    short: str  # its name where no other file has the same
+
+
+class _File(NamedTuple):
+    """A file, or a directory that is one table or group of arrays."""
+
+    short: str  # its name without the suffix
+    name: str
+    path: str
+
+
+class _Listing(NamedTuple):
+    """What was in a directory when it was modified last."""
+
+    stamp: Stamp
+    is_one: bool  # the directory is a table
+    folders: list[tuple[str, str]]
+    singles: list[_File]  # one array or table each: not opened before they are asked for
+    several: list[_File]
+
+
+class _Part(NamedTuple):
+    """A name, with and without the suffix of its file."""
+
+    short: str
+    full: str
+    place: _Place
+
+
+def _part(short: str, full: str, path: str, member: str) -> _Part:
+    return _Part(short, full, _Place(path, member, short))
+
+
+class Directory:
+    """The files in a directory, or one file that holds several arrays, as a catalogue of sources. Thread-safe.
+
+    Parameters
+    ----------
+    path
+        A directory or a file.
+
+    Raises
+    ------
+    OSError
+        If it does not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path = path.resolve(strict=True)
+        self._top = path
+        is_whole = path.is_dir() and not is_one_folder(path)
+        self._root = path if is_whole else path.parent
+        self._lock = threading.Lock()
+        self._walked = -float("inf")
+        self._listings: dict[str, _Listing] = {}
+        self._sources: dict[str, tuple[Stamp, dict[str, Source]]] = {}
+        self._seen: object = None
+        self._catalogue: dict[str, _Place] = {}
+        self._names: list[str] = []
+        self._refused: set[str] = set()
+
+    def names(self) -> list[str]:
+        """Return the names of what is there now, sorted."""
+        with self._lock:
+            self._walk()
+            return list(self._names)
+
+    def find(self, name: str) -> Source | None:
+        """Return the source of a name, or None if there is none of it now.
+
+        The source is that of the file, whatever is written to it: it goes on giving the latest version.
+        """
+        with self._lock:
+            source = self._source(name)
+            if source is None:
+                self._walk()
+                source = self._source(name)
+            return source
+
+    def save(self, name: str, obj: Any) -> None:
+        """Write an array or a table to the file of a name; see `bridge.sources.saving`."""
+        if self._top != self._root:
+            raise remote_error("unsupported", "one file is served here, not a directory to write into")
+        with self._lock:
+            self._check_free(name, path_of(self._root, name))
+        save(self._root, name, obj, replacing=self._replacing())
+
+    def remove(self, name: str) -> None:
+        """Remove the file of a name, if it is an array or table of its own."""
+        with self._replacing():
+            if self._top != self._root or not remove(self._root, name):
+                raise remote_error("unsupported", f"{name!r} is no file that can be removed by itself")
+
+    @contextlib.contextmanager
+    def _replacing(self) -> Iterator[None]:
+        """Around what is done to files: who looks for a name in the meantime waits, and finds all of it."""
+        with self._lock:
+            try:
+                yield
+            finally:
+                self._walked = -float("inf")
+                self._walk()
+
+    def _check_free(self, name: str, path: Path) -> None:
+        """Raise `RemoteError` if a file of this name would not be found under it, or would change another."""
+        self._walked = -float("inf")
+        self._walk()
+        files = [f"{path}{suffix}" for suffix in SUFFIXES]
+        replaced = {file for file in files if not Path(file).is_dir()}
+        for served, place in self._catalogue.items():
+            if name in (served, place.short) and place.path not in replaced:
+                self._refuse_to_save(name, f"is taken by {Path(place.path).name}")
+        for folder in path.parents:
+            listing = self._listings.get(str(folder))
+            if listing is not None and listing.is_one:
+                self._refuse_to_save(name, f"would be in {folder.name}, which is served as one")
+
+    def _refuse_to_save(self, name: str, reason: str) -> NoReturn:
+        raise remote_error("unsupported", f"{name!r} {reason}; choose another name")
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return the catalogue's entries of all names, each with its ``name``. Every file is opened."""
+        found = ((name, self.find(name)) for name in self.names())
+        return [entry_or_reason(name, source.entry) for name, source in found if source is not None]
+
+    def _source(self, name: str) -> Source | None:
+        place = self._catalogue.get(name)
+        return None if place is None else self._sources_in(place.path).get(place.member)
+
+    def _walk(self) -> None:
+        """Look at what is there, and make the catalogue anew if it is not the same."""
+        if time.monotonic() - self._walked < WALK_SECONDS:
+            return
+        folders = list(self._folders())
+        several = [
+            _part(f"{prefix}{file.short}{end}", f"{prefix}{file.name}{end}", file.path, member)
+            for prefix, listing in folders
+            for file in listing.several
+            for member in self._sources_in(file.path)
+            for end in [f"/{member}" if member else ""]
+        ]
+        if self._seen != (folders, several):
+            singles = (
+                _part(prefix + short, prefix + name, path, "")
+                for prefix, listing in folders
+                for short, name, path in listing.singles
+            )
+            self._catalogue = self._named([*several, *singles])
+            self._names = sorted(self._catalogue)
+            paths = {place.path for place in self._catalogue.values()}
+            self._sources = {path: known for path, known in self._sources.items() if path in paths}
+            self._seen = folders, several
+        self._walked = time.monotonic()
+
+    def _named(self, parts: list[_Part]) -> dict[str, _Place]:
+        counts = Counter(part.short for part in parts)
+        catalogue: dict[str, _Place] = {}
+        for short, full, place in parts:
+            name = short if counts[short] == 1 else full
+            if name in catalogue:
+                self._refuse(name, "another file has this name")
+            elif not name.isprintable() or len(name.encode()) > MAX_NAME:
+                self._refuse(name, f"its name is not 1 to {MAX_NAME} bytes of printable text")
+            else:
+                catalogue[name] = place
+        return catalogue
+
+    def _sources_in(self, path: str) -> dict[str, Source]:
+        """Return what is in a file, looked at again if it was written to since; nothing if it is gone."""
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return {}
+        # A source sees for itself what is in its file; what is remembered here are the names in it. The
+        # arrays in a directory of zarr may change while that directory is not written to.
+        is_folder = stat.S_ISDIR(status.st_mode)
+        has_one = _is_single(path) or (is_folder and not path.endswith(".zarr"))
+        stamp = (*_NEVER[1:], int(is_folder)) if has_one else stamp_of(status)
+        known = self._sources.get(path)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        sources: dict[str, Source]
+        try:
+            sources = members_of(Path(path), beneath=self._root)
+        except BridgeError as exc:
+            sources = {"": _Broken(exc)}
+        settled = time.time_ns() - status.st_mtime_ns > TICK_NS
+        if has_one or (settled and not is_folder):
+            self._sources[path] = stamp, sources
+        return sources
+
+    def _folders(self) -> Iterator[tuple[str, _Listing]]:
+        """Yield all directories, by their names with a slash behind, and what is in them."""
+        if self._top != self._root:
+            file = _File(self._top.stem, self._top.name, str(self._top))
+            single = _is_single(file.path)
+            yield "", _Listing(_NEVER, False, [], [file] if single else [], [] if single else [file])
+            return
+        listings: dict[str, _Listing] = {}
+        pending = [("", str(self._root), frozenset({str(self._root)}))]
+        for _ in range(MAX_FOLDERS):
+            if not pending:
+                break
+            name, folder, above = pending.pop()
+            try:
+                listing = self._listing(folder)
+            except OSError:
+                continue  # it is gone, or must not be read
+            listings[folder] = listing
+            outside, _, last = name.rpartition("/")
+            if listing.is_one:
+                file = _File(PurePosixPath(last).stem, last, folder)
+                yield f"{outside}/" if outside else "", listing._replace(several=[file])
+                continue
+            prefix = f"{name}/" if name else ""
+            yield prefix, listing
+            pending += (
+                (prefix + inner, path, above | {path})
+                for inner, path in listing.folders
+                if path not in above  # a link that goes up
+            )
+        if pending:
+            self._refuse(pending[-1][0], f"there are more than {MAX_FOLDERS} directories")
+        self._listings = listings
+
+    def _listing(self, folder: str) -> _Listing:
+        status = os.lstat(folder)
+        known = self._listings.get(folder)
+        if known is not None and known.stamp == stamp_of(status):
+            return known
+        # A file that comes in the same tick of the clock would not show in the directory's time.
+        settled = time.time_ns() - status.st_mtime_ns > TICK_NS
+        listing = _Listing(stamp_of(status) if settled else _NEVER, False, [], [], [])
+        if folder != str(self._root) and is_one_folder(Path(folder)):
+            return listing._replace(is_one=True)
+        with os.scandir(folder) as items:
+            for item in sorted(items, key=lambda item: item.name):
+                if item.name.startswith(HIDDEN) or item.name.endswith(TEMPORARY):
+                    continue
+                path = item.path
+                if item.is_symlink():
+                    path = os.path.realpath(path)
+                    if not Path(path).is_relative_to(self._root):
+                        self._refuse(item.path, "it is a link that leaves the directory")
+                        continue
+                suffix = _suffix(path)
+                if item.is_dir():
+                    listing.folders.append((item.name, path))
+                elif suffix.lower() in FORMATS and item.is_file():
+                    files = listing.singles if _is_single(path) else listing.several
+                    files.append(_File(item.name.removesuffix(suffix), item.name, path))
+        return listing
+
+    def _refuse(self, name: str, reason: str) -> None:
+        if name not in self._refused:
+            self._refused.add(name)
+            _log.warning("%r in the directory is not served: %s", name[:MAX_NAME], reason)
+
+
+class _Broken:
+    """A file that cannot be read. Reading it says why."""
+
+    in_memory = True
+
+    def __init__(self, error: BridgeError) -> None:
+        self._error = error
+
+    def entry(self) -> dict[str, Any]:
+        raise self._error
+
+    def skeleton(self) -> None:
+        return None
+
+    def plans_quickly(self, select: Any) -> bool:
+        return True
+
+    def plan(self, select: Any, reader: BufferReader, form: str | None) -> Plan:
+        raise remote_error("failed", str(self._error), "ValueError")
+
+
+def _is_single(path: str) -> bool:
+    """Whether a file is one array or table, and need not be opened to be listed."""
+    row = FORMATS.get(_suffix(path).lower())
+    return row is not None and row.source is not None
+
+
+def _suffix(path: str) -> str:
+    return path[max(path.rfind("."), path.rfind("/") + 1) :]

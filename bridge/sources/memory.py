@@ -1,0 +1,247 @@
+"""Sources in memory: arrays, tables, and objects that are sent whole.
+
+Nothing is copied when an object is served: answers are views of it. Whoever changes it in place while
+it is being sent sends a mixture; assign a new object instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+
+from bridge import codecs, selection
+from bridge.codecs import BufferReader, Encoded, array
+from bridge.codecs.dtypes import to_wire
+from bridge.errors import EncodeError, WireError
+from bridge.sources import Plan
+from bridge.sources.rows import alike, joined
+
+__all__ = ["ArraySource", "FrameSource", "ObjectSource", "TableSource"]
+
+# Up to this size an answer is made where the request is read: handing it to a thread costs more.
+QUICK_BYTES = 64 * 1024
+# And up to so many columns, each of which takes 25 microseconds.
+QUICK_COLUMNS = 64
+
+
+class ArraySource:
+    """A numpy array; a selection is a numpy index."""
+
+    in_memory = True
+
+    def __init__(self, values: np.ndarray[Any, Any]) -> None:
+        codecs.encode(values[(slice(0, 0),) * values.ndim])  # refuses what the codec would refuse
+        self._values = values
+        self._version = _new_version()
+
+    def entry(self) -> dict[str, Any]:
+        values = self._values
+        return {
+            "kind": "array",
+            "version": self._version,
+            "dtype": to_wire(values.dtype),
+            "shape": list(values.shape),
+            "nbytes": values.nbytes,
+        }
+
+    def skeleton(self) -> None:
+        return None
+
+    def appended(self, rows: Any) -> Any:
+        """Return what is served with rows at its end; what is served stays as it is."""
+        return _appended(self._values, rows)
+
+    def plans_quickly(self, select: Any) -> bool:
+        return True
+
+    def plan(self, select: Any, reader: BufferReader, form: str | None) -> Plan:
+        _only_tables_as(form)
+        values = self._values
+        if select is None:
+            return _array_plan(self._version, values)
+        index = selection.array_from_wire(select, reader)
+        shape = selection.array_result_shape(values.shape, index)
+        if any(isinstance(item, np.ndarray) for item in index):
+            nbytes = array.nbytes_of(shape, values.dtype)
+            return _plan(self._version, nbytes, lambda: selection.select_array(values, index), held=True)
+        return _array_plan(self._version, selection.select_array(values, index))
+
+
+class FrameSource:
+    """A pandas DataFrame; a selection is columns, rows and filters."""
+
+    in_memory = True
+
+    def __init__(self, frame: Any) -> None:
+        codecs.encode(frame)  # refuses what the codec would refuse
+        self._frame = frame
+        self._version = _new_version()
+        # Looking at every column takes time: once, not for each page of the catalogue.
+        self._nbytes = int(frame.memory_usage(index=True).sum())
+        self._skeleton = codecs.encode(frame.iloc[:0])
+
+    def entry(self) -> dict[str, Any]:
+        rows, columns = self._frame.shape
+        return {
+            "kind": "table",
+            "version": self._version,
+            "format": "pandas",
+            "rows": rows,
+            "columns": columns,
+            "nbytes": self._nbytes,
+        }
+
+    def skeleton(self) -> Encoded:
+        return self._skeleton
+
+    def appended(self, rows: Any) -> Any:
+        """Return what is served with rows at its end; what is served stays as it is."""
+        return _appended(self._frame, rows)
+
+    def plans_quickly(self, select: Any) -> bool:
+        return len(self._frame.columns) <= QUICK_COLUMNS and _has_no_filter(select)
+
+    def plan(self, select: Any, reader: BufferReader, form: str | None) -> Plan:
+        plan = selection.plan_frame(self._frame, _table_selection(select, reader))
+        if form is None:
+            return _plan(self._version, plan.nbytes, plan.build, held=select is not None)
+        return _stream_plan(self._version, plan.nbytes, lambda: _arrow_of(plan.build()))
+
+
+class TableSource:
+    """A pyarrow Table or RecordBatch; a selection is columns, rows and filters."""
+
+    in_memory = True
+
+    def __init__(self, table: Any) -> None:
+        self._skeleton = codecs.encode(table[:0])  # refuses what the codec would refuse
+        self._table = table
+        self._version = _new_version()
+        self._nbytes = table.nbytes
+
+    def entry(self) -> dict[str, Any]:
+        return {
+            "kind": "table",
+            "version": self._version,
+            "format": "arrow",
+            "rows": self._table.num_rows,
+            "columns": self._table.num_columns,
+            "nbytes": self._nbytes,
+        }
+
+    def skeleton(self) -> Encoded:
+        return self._skeleton
+
+    def appended(self, rows: Any) -> Any:
+        """Return what is served with rows at its end; what is served stays as it is."""
+        return _appended(self._table, rows)
+
+    def plans_quickly(self, select: Any) -> bool:
+        return self._table.num_columns <= QUICK_COLUMNS and _has_no_filter(select)
+
+    def plan(self, select: Any, reader: BufferReader, form: str | None) -> Plan:
+        table = self._table
+        if select is None and form is None:
+            return _plan(self._version, self._nbytes, lambda: table, held=False)
+        if type(table).__name__ == "RecordBatch":
+            import pyarrow as pa
+
+            table = pa.Table.from_batches([table])
+        plan = selection.plan_table(table, _table_selection(select, reader))
+        if form is None:
+            return _plan(self._version, plan.nbytes, plan.build, held=select is not None)
+        return _stream_plan(self._version, plan.nbytes, plan.build)
+
+
+class ObjectSource:
+    """Anything else that a codec takes: it is sent whole."""
+
+    in_memory = True
+
+    def __init__(self, obj: Any) -> None:
+        _, buffers = codecs.encode(obj)
+        self._obj = obj
+        self._nbytes = sum(len(buffer) for buffer in buffers)
+        self._version = _new_version()
+
+    def entry(self) -> dict[str, Any]:
+        return {
+            "kind": "object",
+            "version": self._version,
+            "type": type(self._obj).__name__,
+            "nbytes": self._nbytes,
+        }
+
+    def skeleton(self) -> None:
+        return None
+
+    def plans_quickly(self, select: Any) -> bool:
+        return True
+
+    def plan(self, select: Any, reader: BufferReader, form: str | None) -> Plan:
+        _only_tables_as(form)
+        if select is not None:
+            raise WireError(
+                f"a {type(self._obj).__name__} is sent whole; leave 'select' out",
+                code="unsupported",
+            )
+        return _plan(self._version, self._nbytes, lambda: self._obj, held=False)
+
+
+def _appended(rows: Any, more: Any) -> Any:
+    if not alike(rows, more):
+        raise EncodeError(
+            f"these rows cannot follow those of the {type(rows).__name__}: send the same class, with the same "
+            "columns and dtypes"
+        )
+    return joined([rows, more])
+
+
+def _new_version() -> str:
+    return uuid4().hex[:16]
+
+
+def _only_tables_as(form: str | None) -> None:
+    if form is not None:
+        raise WireError(f"'as' is {form!r}, but this is no table; leave it out", code="unsupported")
+
+
+def _table_selection(select: Any, reader: BufferReader) -> selection.TableSelection:
+    return selection.TableSelection() if select is None else selection.table_from_wire(select, reader)
+
+
+def _has_no_filter(select: Any) -> bool:
+    # Filters look at every row; the rest is arithmetic.
+    return not (isinstance(select, dict) and select.get("filters"))
+
+
+def _plan(version: str, nbytes: int, build: Callable[[], Any], *, held: bool) -> Plan:
+    return Plan(version, nbytes, lambda: codecs.encode(build()), nbytes <= QUICK_BYTES, held)
+
+
+def _stream_plan(version: str, nbytes: int, build: Callable[[], Any]) -> Plan:
+    # Here, not above: it needs pyarrow, which arrays do not.
+    from bridge.codecs.table import encode_as_one_stream
+
+    return Plan(version, nbytes, lambda: encode_as_one_stream(build()), nbytes <= QUICK_BYTES, held=True)
+
+
+def _array_plan(version: str, values: Any) -> Plan:
+    # A contiguous array is sent from where it lies, however large it is.
+    contiguous = isinstance(values, np.ndarray) and values.flags.forc
+    quick = contiguous or values.nbytes <= QUICK_BYTES
+    return Plan(version, values.nbytes, lambda: codecs.encode(values), quick, held=not contiguous)
+
+
+def _arrow_of(frame: Any) -> Any:
+    import pyarrow as pa
+
+    try:
+        return pa.Table.from_pandas(frame)
+    except (pa.ArrowException, ValueError, TypeError) as exc:
+        raise EncodeError(
+            f"this frame has no exact form in Arrow ({exc}); read it as pandas, or leave that column out"
+        ) from exc

@@ -1,0 +1,489 @@
+"""The command line, typed as users type it, in processes of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import csv, feather, ipc, parquet
+
+import bridge
+from bridge.cli import commands
+from bridge.data import weather
+from tests import peers
+from tests.processes import line_of
+
+ROOT = Path(bridge.__file__).parents[1]
+COMMAND = [sys.executable, "-W", "error", "-m", "bridge"]
+WEATHER = weather()
+TEMPERATURE = WEATHER[["temp_min", "temp_max"]].to_numpy()
+
+# A module as users have it, beside their data.
+MODULE = """
+import numpy, time, bridge
+large = numpy.arange(16_000_000.0).reshape(1000, 16_000)
+masked = numpy.ma.array([1, 2], mask=[False, True])
+
+def spectrum(channel: int = 0):
+    return numpy.abs(numpy.fft.rfft(large[:100, channel]))
+
+def wait():
+    print("entered", flush=True)
+    while not bridge.cancelled():
+        time.sleep(0.01)
+    print("cancelled", flush=True)
+
+def fail():
+    raise TimeoutError("the motor is stuck")
+
+def count(to: int):
+    yield from range(to)
+
+everything = {
+    "large": large, "run/1[a]": numpy.arange(10), "masked": masked, "wait": wait, "fail": fail, "count": count,
+    "dict": {"a": numpy.arange(3)},
+}
+"""
+
+
+def environment(url=""):
+    return os.environ | {"BRIDGE_URL": url, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+
+
+def names_in(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+@contextlib.contextmanager
+def serving(*arguments, folder):
+    """A server that was started from the command line: its process, and what it says of itself."""
+    command = [*COMMAND, "serve", "--bind", "tcp://127.0.0.1:0", "--json", *arguments]
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process, json.loads(line_of(process))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "analysis.py").write_text(MODULE)
+    # What the examples of the help begin with, where it is not made by the examples before.
+    (folder / "data").mkdir()
+    np.save(folder / "temperature.npy", TEMPERATURE)
+    np.save(folder / "weekly.npy", TEMPERATURE[::7])
+    for path in (folder / "weather.parquet", folder / "data" / "weather.parquet"):
+        WEATHER.to_parquet(path)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def example(folder):
+    """The address of the example data, where mine/ is writable."""
+    with serving("--writable", "mine/", folder=folder) as (_, said):
+        yield said["url"]
+
+
+@pytest.fixture(scope="module")
+def lab(folder):
+    with serving("analysis:everything", folder=folder) as (_, said):
+        yield said["url"]
+
+
+@pytest.fixture
+def run(folder):
+    """Run a command to its end, with what it wrote as bytes."""
+
+    def run(url, *arguments):
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=folder,
+            env=environment(url),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def output(run):
+    """Run a command that succeeds: what it wrote to stdout. It complains of nothing."""
+
+    def output(url, *arguments):
+        done = run(url, *arguments)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout
+
+    return output
+
+
+@pytest.fixture
+def complaint(run):
+    """Run a command that fails with a code: what it wrote to stderr, which is no traceback."""
+
+    def complaint(code, url, *arguments):
+        done = run(url, *arguments)
+        assert done.returncode == code
+        assert b"Traceback" not in done.stderr
+        assert done.stdout == b""
+        return done.stderr.decode()
+
+    return complaint
+
+
+# ── examples ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def examples(name):
+    """The lines of a command's help that can be typed."""
+    epilog = commands.commands[name].epilog or ""
+    return [line.strip() for line in epilog.splitlines() if line.strip().startswith("zbridge ")]
+
+
+@pytest.fixture
+def shell(folder, example):
+    """Run a line in a shell, where zbridge is this one and the example data are served."""
+    program = folder / "zbridge"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    program.chmod(0o755)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+
+    def shell(line):
+        return subprocess.Popen(
+            ["bash", "-c", line],
+            cwd=folder,
+            env=environment(example) | {"PATH": path},
+            stdout=subprocess.PIPE,
+        )
+
+    return shell
+
+
+@pytest.mark.parametrize(
+    "line",
+    [line for name in ("ls", "info", "ping", "get", "put", "call", "demo") for line in examples(name)],
+)
+def test_an_example_of_the_help_works(shell, line):
+    with shell(line) as process:
+        process.communicate()
+        assert process.returncode == 0
+
+
+@pytest.mark.parametrize("line", examples("follow"))
+def test_an_example_of_following_works(shell, line):
+    with shell(f"exec {line}") as process:
+        assert b"precipitation" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 128 + signal.SIGINT
+
+
+@pytest.mark.parametrize("line", examples("serve"))
+def test_an_example_of_serving_works(shell, folder, line):
+    if ("data/" in line or ".parquet" in line) and not hasattr(bridge.Server, "mount"):
+        pytest.skip("directories are not served yet")
+    with shell(f"exec {line} --bind tcp://127.0.0.1:0 --json") as process:
+        said = json.loads(process.stdout.readline())
+        with bridge.connect(said["url"]) as b:
+            assert list(b) == said["names"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == 0
+
+
+# ── looking ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_ls_lists_what_is_served(output, example):
+    assert b"'temperature'            <f8 1461 \xc3\x97 2, 22.8 KiB" in output("", "ls", example)
+    entries = json.loads(output(example, "ls", "--json"))
+    kinds = {(entry["name"], entry["kind"]) for entry in entries}
+    assert {("weather", "table"), ("replay", "channel")} <= kinds
+
+
+def test_info_shows_columns_and_signatures(output, example):
+    assert b"temp_max: float64" in output(example, "info", "weather")
+    facts = json.loads(output("", "info", "monthly_mean", "--json", "--url", example))
+    assert facts["signature"].startswith("monthly_mean(column: str, year: int)")
+
+
+def test_ping_knows_the_versions_of_both_ends(output, example):
+    facts = json.loads(output(example, "ping", "-n", "5", "--json"))
+    assert facts["versions"] == {"client": bridge.__version__, "server": bridge.__version__}
+    assert 0 < facts["p50_seconds"] <= facts["p99_seconds"]
+    assert b"handshake" in output(example, "ping", "-n", "1")
+
+
+def test_without_a_file_get_shows_the_first_values(output, example, lab):
+    assert b"1,461 rows" in output(example, "get", "weather")
+    facts = json.loads(output(lab, "get", "large[::2, 5]", "--json"))
+    assert (facts["shape"], facts["first"][:2]) == ([500], [5.0, 32_005.0])
+    assert json.loads(output(lab, "get", "dict", "--json")) == {"a": [0, 1, 2]}
+    assert json.loads(output(lab, "get", "run/1[a][-2:]", "--json"))["first"] == [8, 9]
+
+
+# ── files ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_array_is_fetched_to_npy(run, example, folder):
+    for index, expected in {
+        "": TEMPERATURE,
+        "[::-7, 0]": TEMPERATURE[::-7, 0],
+        "[:0]": TEMPERATURE[:0],
+    }.items():
+        assert run(example, "get", f"temperature{index}", "-o", "a.npy").returncode == 0
+        np.testing.assert_array_equal(np.load(folder / "a.npy"), expected, strict=True)
+
+
+@pytest.mark.parametrize(("suffix", "read"), [("parquet", pd.read_parquet), ("arrow", pd.read_feather)])
+def test_a_table_is_fetched_to_a_file(run, example, folder, suffix, read):
+    done = run(example, "get", "weather", "-o", f"w.{suffix}", "--json")
+    assert json.loads(done.stdout)["file"] == f"w.{suffix}"
+    pd.testing.assert_frame_equal(read(folder / f"w.{suffix}"), WEATHER, check_dtype=suffix == "arrow")
+
+
+def test_columns_rows_and_filters_narrow_a_table(output, example):
+    options = ("--columns", "date,wind", "--filter", "wind > 8 and weather in ['fog']", "--rows", "1:3")
+    text = output(example, "get", "weather", "-o", "-", "--format", "csv", *options)
+    rows = WEATHER[(WEATHER["wind"] > 8) & (WEATHER["weather"] == "fog")][["date", "wind"]][1:3]
+    assert text.decode() == rows.to_csv(index=False)
+
+
+def test_stdout_takes_npy_and_arrow(output, example):
+    values = np.load(io.BytesIO(output(example, "get", "temperature[:9]", "-o", "-")))
+    np.testing.assert_array_equal(values, TEMPERATURE[:9])
+    table = ipc.open_stream(output(example, "get", "weather[:9]", "-o", "-")).read_all()
+    assert table.column_names == list(WEATHER.columns)
+    assert table.num_rows == 9
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_an_array_larger_than_the_memory_that_may_be_used_is_fetched(lab, folder):
+    # 128 MB of data, and 100 MB for all that is not in the file, the stacks of threads among it.
+    code = (
+        "import resource, sys, numpy, pandas, pyarrow, zmq, bridge.client, bridge.cli as cli\n"
+        "used = int(next(l for l in open('/proc/self/status') if l.startswith('VmData')).split()[1]) * 1024\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (used + 100_000_000,) * 2)\n"
+        "cli.main(sys.argv[1:])"
+    )
+    small = environment(lab) | {"OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+    command = [sys.executable, "-c", code, "get", "large", "-o", "large.npy"]
+    subprocess.run(command, cwd=folder, env=small, check=True, capture_output=True)
+    assert np.load(folder / "large.npy", mmap_mode="r")[-1, -1] == 15_999_999
+
+
+@pytest.mark.parametrize("suffix", ["npy", "parquet", "arrow", "csv"])
+def test_what_is_put_is_served(run, example, folder, suffix):
+    table = pa.table({"a": [1, 2], "b": ["x", None]})
+    writers = {
+        "npy": lambda path: np.save(path, TEMPERATURE),
+        "parquet": lambda path: parquet.write_table(table, path),
+        "arrow": lambda path: feather.write_feather(table, path),
+        "csv": lambda path: csv.write_csv(table, path),
+    }
+    writers[suffix](folder / f"put.{suffix}")
+    assert run(example, "put", "mine/x", f"put.{suffix}").returncode == 0
+    with bridge.connect(example) as b:
+        served = b.read("mine/x")
+    if suffix == "npy":
+        np.testing.assert_array_equal(served, TEMPERATURE)
+    else:
+        assert served.column("a").to_pylist() == [1, 2]
+
+
+# ── functions and channels ────────────────────────────────────────────────────────────────────────
+
+
+def test_call_prints_the_result_and_of_a_stream_each_value(output, example, lab):
+    means = json.loads(output(example, "call", "monthly_mean", "column=wind", "year=2015", "--json"))
+    assert len(means) == 12
+    assert output(lab, "call", "count", "to=3", "--json") == b"0\n1\n2\n"
+
+
+def test_follow_prints_rows_as_csv_under_one_header(example, folder):
+    command = [*COMMAND, "follow", "replay", "--start", "begin"]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment(example), stdout=subprocess.PIPE, text=True
+    ) as p:
+        lines = [line_of(p) for _ in range(3)]
+        p.send_signal(signal.SIGINT)
+        assert p.wait() == 128 + signal.SIGINT
+    assert "\n".join(lines) + "\n" == WEATHER[:2].to_csv(index=False)
+
+
+def test_ctrl_c_cancels_a_call(folder):
+    with serving("analysis:everything", folder=folder) as (server, said):
+        with subprocess.Popen(
+            [*COMMAND, "call", "wait"], cwd=folder, env=environment(said["url"])
+        ) as call:
+            assert line_of(server) == "entered"
+            call.send_signal(signal.SIGINT)
+            assert call.wait() == 128 + signal.SIGINT
+        assert line_of(server) == "cancelled"
+
+
+# ── failures ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "Usage: zbridge"),
+        (("gte", "x"), "No such command"),
+        (("get",), "Missing argument"),
+        (("get", "weather", "--rows", "1"), "write 0:1000"),
+        (("get", "weather[3]"), "of its rows alone"),
+        (("get", "weather", "--filter", "wnd > 3"), "did you mean 'wind'?"),
+        (("get", "weather", "--columns", "wnd"), "did you mean 'wind'?"),
+        (("get", "temperature[5000]"), "has the shape (1461, 2)"),
+        (("get", "temperature", "--columns", "a"), "is no table"),
+        (("get", "replay"), "zbridge follow replay"),
+        (("get", "years"), "zbridge call years"),
+        (("get", "weather", "-o", "w.txt"), "has none of the suffixes"),
+        (("get", "weather", "-o", "w.npy"), "a table is written as"),
+        (("get", "weather", "-o", "no/such/w.csv"), "there is no directory"),
+        (("get", "weather", "-o", "-", "--json"), "choose one"),
+        (("put", "x", "no.npy"), "does not exist"),
+        (("call", "monthly_mean", "wind"), "write key=value"),
+        (("call", "weather"), "zbridge get weather"),
+        (("serve", "no-such-thing"), "no file or directory 'no-such-thing'"),
+        (("serve", "analysis:nothing", "--bind", "tcp://127.0.0.1:0"), "has no 'nothing'"),
+        (("serve", "nothing:x", "--bind", "tcp://127.0.0.1:0"), "no module 'nothing'"),
+        (("serve", "--bind", "tcp://0.0.0.0:0"), "can be reached from other computers"),
+    ],
+)
+def test_a_mistake_in_what_is_typed_exits_with_1(complaint, example, arguments, says):
+    assert says in complaint(1, example, *arguments)
+
+
+def test_a_server_that_is_not_there_exits_with_2(complaint):
+    assert "is its server running?" in complaint(2, "tcp://127.0.0.1:1", "ls")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("get", "larg"), "did you mean 'large'?"),
+        (("call", "fail"), "TimeoutError: the motor is stuck"),
+        (("call", "count"), "missing a required argument"),
+        (("put", "x", "analysis.npy"), "is not writable"),
+    ],
+)
+def test_a_failure_on_the_server_exits_with_3(complaint, lab, folder, arguments, says):
+    np.save(folder / "analysis.npy", np.arange(3))
+    assert says in complaint(3, lab, *arguments)
+
+
+def test_an_array_that_a_file_cannot_hold_is_refused_and_leaves_nothing(complaint, lab, folder):
+    assert "masked" in complaint(1, lab, "get", "masked", "-o", "masked.npy")
+    assert not [name for name in names_in(folder) if "masked" in name]
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_download_leaves_nothing(folder, how):
+    service = bridge.Service()
+    service["large"] = np.zeros(1_000_000)
+    asked = threading.Event()
+
+    def answer(socket, frames):
+        if b'"part"' in frames[2]:
+            asked.set()  # and never answers
+        else:
+            socket.send_multipart([*frames[:2], *service.handle(frames[2:])])
+
+    command = [*COMMAND, "get", "large", "-o", "cut.npy"]
+    with peers.router(answer) as url, subprocess.Popen(command, cwd=folder, env=environment(url)) as get:
+        assert asked.wait(30)
+        assert [name for name in names_in(folder) if "cut.npy" in name]
+        get.send_signal(how)
+        assert get.wait() == 128 + how
+    assert not [name for name in names_in(folder) if "cut.npy" in name]
+
+
+def test_a_reader_that_stops_reading_is_no_error(lab, folder):
+    command = f"{shlex.join(COMMAND)} get large -o - | head -c 6; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment(lab), capture_output=True, check=True
+    )
+    assert (done.stdout, done.stderr) == (b"\x93NUMPY141\n", b"")
+
+
+# ── serving ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_files_are_served_under_their_names(folder):
+    np.save(folder / "wave.npy", np.arange(5))
+    with (
+        serving("wave.npy", "other=wave.npy", "analysis:spectrum", folder=folder) as (_, said),
+        bridge.connect(said["url"]) as b,
+    ):
+        assert said["names"] == ["other", "spectrum", "wave"]
+        np.testing.assert_array_equal(b.read("other"), np.arange(5))
+        assert b.call("spectrum", channel=1).shape == (51,)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_serve_ends_in_peace_and_has_logged_a_line_for_each_query(folder, how):
+    with serving("--log-format", "json", folder=folder) as (process, said):
+        with bridge.connect(said["url"]) as b:
+            b.read("temperature")
+            with pytest.raises(KeyError):
+                b.read("nothing")
+        process.send_signal(how)
+        assert process.wait() == 0
+        lines = [json.loads(line) for line in process.stderr]
+    queries = [(line["op"], line["name"], line["nbytes"], line["outcome"]) for line in lines]
+    assert queries[-2:] == [
+        ("get", "temperature", TEMPERATURE.nbytes, "ok"),
+        ("get", "nothing", 0, "not_found"),
+    ]
+    assert {line["peer"] for line in lines} == {"127.0.0.1"}
+
+
+# ── the shell ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def completions(url, line):
+    words = shlex.split(line)
+    number = len(words) - (not line.endswith(" "))
+    asked = {"_ZBRIDGE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(number)}
+    code = "from bridge.cli import main, options; options.COMPLETION_SECONDS = 30; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(url) | asked,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+
+
+def test_the_shell_completes_the_names_of_the_server(example):
+    assert completions(example, "zbridge get te") == ["temperature"]
+    assert completions("", f"zbridge call --url {example} ") == ["monthly_mean", "years"]
+    assert completions(example, "zbridge follow ") == ["replay"]
+
+
+def test_without_a_server_the_shell_completes_nothing():
+    assert completions("tcp://127.0.0.1:1", "zbridge get ") == []
+
+
+def test_python_m_bridge_is_the_same_command(output):
+    assert b"Usage: zbridge [OPTIONS]" in output("", "--help")

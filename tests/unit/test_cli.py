@@ -1,0 +1,285 @@
+"""What is typed on the command line is read by small strict parsers, and what is printed is exact."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import click
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.cli import commands, files, show
+from bridge.cli.log import FORMATTERS
+from bridge.cli.syntax import column_finder, parse_arguments, parse_filter, parse_rows, split_name
+
+COLUMNS = {
+    "n": pa.int64(),
+    "price": pa.float64(),
+    "cost": pa.decimal128(10, 2),
+    "day": pa.date32(),
+    "at": pa.timestamp("us"),
+    "seen": pa.timestamp("us", tz="UTC"),
+    "ok": pa.bool_(),
+    "symbol": pa.string(),
+    "kind": pa.dictionary(pa.int8(), pa.string()),
+    "two words": pa.int64(),
+    "parts": pa.list_(pa.int64()),
+    "any": None,
+}
+
+
+def conditions(text):
+    return parse_filter(text, column_finder(COLUMNS.items()))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "index"),
+    [
+        ("x", "x", None),
+        ("run/x[3]", "run/x", (3,)),
+        ("x[-1, ...]", "x", (-1, ...)),
+        ("x[:1000, None, 3]", "x", (slice(1000), None, 3)),
+        ("x[::-2,]", "x", (slice(None, None, -2),)),
+        ("run[1][0:2]", "run[1]", (slice(0, 2),)),
+    ],
+)
+def test_a_name_may_be_followed_by_an_index(text, name, index):
+    assert split_name(text) == (name, index)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1.5", "a", "1:2:3:4", "[1]", "1 2", "__import__('os')", "1,,2", "٣"]
+)
+def test_an_index_of_anything_else_is_refused(text):
+    with pytest.raises(click.UsageError, match="write"):
+        split_name(f"x[{text}]")
+
+
+@pytest.mark.parametrize("text", ["", "5", "a:b", "0:1e3", "1:2:3:4"])
+def test_rows_of_anything_else_are_refused(text):
+    with pytest.raises(click.UsageError, match="no rows; write 0:1000"):
+        parse_rows(text)
+
+
+def test_arguments_are_json_and_else_text():
+    words = ["a=3", "b=hann", 'c="3"', "d=[0, 0.5]", "e=null", "f=", "g=x=y", "h=" + "[" * 100_000]
+    values = parse_arguments(words)
+    assert list(values.values())[:7] == [3, "hann", "3", [0, 0.5], None, "", "x=y"]
+    assert values["h"].startswith("[[[")
+
+
+@pytest.mark.parametrize("words", [["a"], ["=3"], ["a b=3"], ["a=1", "a=2"]])
+def test_what_is_no_argument_is_refused(words):
+    with pytest.raises(click.UsageError, match="argument"):
+        parse_arguments(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("n > 2", [("n", ">", 2)]),
+        ("n>=-2", [("n", ">=", -2)]),
+        ("price = 1e3", [("price", "=", 1000.0)]),
+        ("cost == 0.10", [("cost", "==", Decimal("0.10"))]),
+        ("day < 2015-12-31", [("day", "<", date(2015, 12, 31))]),
+        ("at != 2015-12-31", [("at", "!=", datetime(2015, 12, 31))]),
+        ("at > '2015-12-31 12:30'", [("at", ">", datetime(2015, 12, 31, 12, 30))]),
+        ("seen > 2015-12-31T12:30:00Z", [("seen", ">", datetime(2015, 12, 31, 12, 30, tzinfo=UTC))]),
+        ("ok == true", [("ok", "==", True)]),
+        ('symbol == "A\\u0042"', [("symbol", "==", "AB")]),
+        ("symbol == '2015-12-31'", [("symbol", "==", "2015-12-31")]),
+        ("kind in ['a', \"b\"]", [("kind", "in", ["a", "b"])]),
+        ("n not in [1,2]", [("n", "not in", [1, 2])]),
+        ("parts is null AND n is not null", [("parts", "is null", None), ("n", "is not null", None)]),
+        ("'two words' < 3 and symbol == ' and '", [("two words", "<", 3), ("symbol", "==", " and ")]),
+        ("any == 2015-12-31", [("any", "==", date(2015, 12, 31))]),
+        ("any == 'x' and any == 2 and any == false", [("any", "==", v) for v in ("x", 2, False)]),
+    ],
+)
+def test_a_filter_is_read_by_the_types_of_its_columns(text, terms):
+    assert conditions(text) == terms
+    assert [type(value) for _, _, value in conditions(text)] == [type(value) for _, _, value in terms]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "the name of a column is expected"),
+        ("n", "one of == !="),
+        ("n >", "a value is expected"),
+        ("n > 2 or n < 1", "joined by 'and' alone"),
+        ("n > 2 and", "the name of a column"),
+        ("prise > 2", "no column 'prise'; did you mean 'price'"),
+        ("m > 2", "no column 'm'; there are n, price"),
+        ("n ~ 2", "'~' is no operator"),
+        ("n is 2", "'is 2' is no operator"),
+        ("n > two", "write a number"),
+        ("n > '2'", "write a number"),
+        ("n > nan", "write a number"),
+        ("symbol == ABC", "write text in quotes"),
+        ("symbol == 'ABC", "cannot be read"),
+        ('symbol == "\\x"', "no JSON text"),
+        ("at > 2015", "write a date or"),
+        ("at > 2015-02-30", "write a date or"),
+        ("at > 2015-12-31T12:00:00.1234567", "write a date or"),
+        ("at > 2015-12-31T12:00Z", "without a zone"),
+        ("seen > 2015-12-31", "with a zone"),
+        ("ok == 1", "write true or false"),
+        ("parts == 1", "write 'is null' or"),
+        ("n in 3", "'\\['"),
+        ("n in []", "a value is expected"),
+        ("n in [1", "']'"),
+        ("n in [1 2]", "']'"),
+        ("n == __import__('os')", "cannot be compared|joined by|write a number"),
+    ],
+)
+def test_a_filter_that_is_none_is_refused_with_what_to_write(text, complaint):
+    with pytest.raises(click.UsageError, match=complaint):
+        conditions(text)
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_filter_or_a_usage_error(text):
+    with contextlib.suppress(click.UsageError):
+        conditions(text)
+
+
+@st.composite
+def arrays_and_indexes(draw):
+    shape = tuple(draw(st.lists(st.integers(0, 30), max_size=4)))
+    bound = st.none() | st.integers(-40, 40)
+    items = [
+        draw(
+            st.slices(length)
+            | st.builds(slice, bound, bound, st.sampled_from([None, -3, -1, 1, 2]))
+            | (st.integers(-length, length - 1) if length else st.just(slice(None)))
+        )
+        for length in draw(st.sampled_from([shape, shape[:1], shape[:2]]))
+    ]
+    place = draw(st.integers(0, len(items)))
+    if place == len(items) and draw(st.booleans()):
+        items.append(...)
+    if draw(st.booleans()):
+        items.insert(place, None)
+    return np.arange(math.prod(shape)).reshape(shape), tuple(items)
+
+
+@given(arrays_and_indexes())
+def test_the_first_items_are_the_corner_of_what_an_index_selects(drawn):
+    array, index = drawn
+    selected = array[index]
+    first = array[show.first_items(array.shape, index)]
+    assert first.ndim == selected.ndim
+    corner = selected[tuple(slice(length) for length in first.shape)]
+    np.testing.assert_array_equal(first, corner)
+    assert (first.size == 0) == (selected.size == 0)
+
+
+def test_of_a_large_array_little_is_fetched_to_look_at():
+    index = show.first_items((10**9,) * 60)
+    assert math.prod(len(range(*item.indices(10**9))) for item in index) <= show.ITEMS
+
+
+def test_values_are_printed_as_json_without_loss_of_what_json_has():
+    value = {
+        1: [None, True, 0.1 + 0.2, math.nan, math.inf, "ä"],
+        "array": np.array([1.5, np.nan]),
+        "times": np.array(["2020-01-01T00:00:00.000000001", "NaT"], "M8[ns]"),
+        "scalar": np.float32(0.5),
+        "bytes": b"\xff",
+        "date": date(2020, 1, 1),
+        "complex": 1 + 2j,
+        "missing": pd.NaT,
+    }
+    assert show.plain(value) == {
+        "1": [None, True, 0.1 + 0.2, None, None, "ä"],
+        "array": [1.5, None],
+        "times": ["2020-01-01T00:00:00.000000001", None],
+        "scalar": 0.5,
+        "bytes": "/w==",
+        "date": "2020-01-01",
+        "complex": [1.0, 2.0],
+        "missing": None,
+    }
+
+
+def test_a_table_is_printed_as_its_rows():
+    frame = pd.DataFrame({"t": pd.DatetimeIndex(["2020-01-01", "NaT"]), 2: pd.array([1, None], "Int64")})
+    rows = [{"t": "2020-01-01T00:00:00", "2": 1}, {"t": None, "2": None}]
+    assert show.plain(frame) == rows
+    assert show.plain(pa.table({"a": ["x", None]})) == [{"a": "x"}, {"a": None}]
+
+
+def test_a_file_appears_when_it_is_complete_and_never_in_part(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("old")
+    with contextlib.suppress(KeyboardInterrupt), files.replacing(str(path)) as new:
+        new.write_text("half")
+        raise KeyboardInterrupt
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("x.csv", "old")]
+    with files.replacing(str(path)) as new:
+        new.write_text("new")
+        assert path.read_text() == "old"
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("x.csv", "new")]
+
+
+def test_a_link_is_followed_and_what_is_no_file_is_not_replaced(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with files.replacing(str(tmp_path / "link")) as new:
+        new.write_text("x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "x"
+    for place in (tmp_path, tmp_path / "no" / "x"):
+        with pytest.raises(click.ClickException), files.replacing(str(place)):
+            pass
+
+
+def record(name, **fields):
+    made = logging.makeLogRecord(
+        {"name": name, "levelno": logging.INFO, "levelname": "INFO", "created": 0.0, "msecs": 0.0}
+    )
+    vars(made).update(fields)
+    return made
+
+
+QUERY = {"peer": "10.0.0.7", "op": "get", "name_": "a\nb", "nbytes": 2048, "ms": 1.25, "outcome": "ok"}
+
+
+def test_the_log_of_a_query_is_a_line_for_people():
+    line = FORMATTERS["text"]().format(record("bridge.access", **QUERY))
+    assert line.endswith(r" 10.0.0.7 get 'a\nb' 2.0 KiB 1.2 ms ok")
+    assert (
+        FORMATTERS["text"]().format(record("bridge", msg="open to all")).endswith(" info: open to all")
+    )
+
+
+def test_the_log_of_a_query_is_a_line_of_json():
+    line = FORMATTERS["json"]().format(record("bridge.access", **QUERY))
+    assert "\n" not in line
+    assert json.loads(line) == {
+        "time": "1970-01-01T00:00:00.000Z",
+        "level": "info",
+        "peer": "10.0.0.7",
+        "op": "get",
+        "name": "a\nb",
+        "nbytes": 2048,
+        "ms": 1.25,
+        "outcome": "ok",
+    }
+    assert json.loads(FORMATTERS["json"]().format(record("bridge", msg="hi")))["message"] == "hi"
+
+
+@pytest.mark.parametrize("name", sorted(commands.commands))
+def test_every_command_has_json_and_examples(name):
+    command = commands.commands[name]
+    assert "--json" in {option for parameter in command.params for option in parameter.opts}
+    assert f"\n  zbridge {name}" in (command.epilog or "")

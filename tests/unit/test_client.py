@@ -1,0 +1,247 @@
+"""A client: a mapping of a server's names, which looks, reads and calls."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bridge
+from tests import peers
+
+X = np.arange(12.0).reshape(3, 4)
+FRAME = pd.DataFrame({"a": [1, 2, 3]})
+
+
+@pytest.fixture(scope="module")
+def server():
+    with bridge.serve({"run/x": X, "df": FRAME, "tree": {"a": [1, None]}}) as server:
+
+        @server.query
+        def scale(values: np.ndarray, factor: float = 2.0) -> np.ndarray:
+            """Multiply."""
+            return values * factor
+
+        @server.query
+        def fail(kind: str):
+            raise {"index": IndexError, "own": Own}[kind]("told you")
+
+        @server.query
+        def unsendable():
+            return object()
+
+        yield server
+
+
+class Own(LookupError):
+    pass
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with bridge.connect(server.url) as client:
+        yield client
+
+
+def test_a_client_is_a_mapping_of_names_to_handles(client):
+    assert list(client) == ["df", "fail", "run/x", "scale", "tree", "unsendable"]
+    assert len(client) == 6
+    assert "run/x" in client
+    assert "run" not in client
+    assert "" not in client
+    assert 5 not in client
+    assert client.get("nothing") is None
+    assert [type(handle).__name__ for handle in client.values()] == [
+        *("RemoteTable", "RemoteQuery", "RemoteArray", "RemoteQuery", "RemoteObject", "RemoteQuery")
+    ]
+
+
+def test_to_compare_clients_asks_no_server():
+    one, other = (bridge.Client("ipc:///nowhere/socket") for _ in range(2))
+    assert one == one
+    assert one != other
+    assert len({one, other}) == 2
+    assert one
+
+
+def test_a_name_that_is_not_there_is_a_key_error_with_a_suggestion(client):
+    for ask in (client.__getitem__, client.read, client.call):
+        with pytest.raises(KeyError, match="no 'run/y' here; did you mean 'run/x'") as caught:
+            ask("run/y")
+        assert isinstance(caught.value, bridge.RemoteError)
+        assert caught.value.code == "not_found"
+
+
+def test_a_part_is_read_by_name_and_index(client):
+    np.testing.assert_array_equal(client.read("run/x", np.s_[1:, ::2]), X[1:, ::2])
+    with pytest.raises(TypeError, match=r"'df' is no array; b\['df'\] offers"):
+        client.read("df", 0)
+
+
+def test_a_query_is_called_by_name_or_through_its_handle(client):
+    np.testing.assert_array_equal(client.call("scale", values=X), 2 * X)
+    np.testing.assert_array_equal(client["scale"](X, factor=3.0), 3 * X)
+
+
+def test_what_a_query_raises_is_raised_here(client):
+    with pytest.raises(IndexError, match="told you") as caught:
+        client.call("fail", kind="index")
+    error: Any = caught.value
+    assert (error.code, error.type_name) == ("failed", "IndexError")
+    with pytest.raises(LookupError, match="Own: told you"):
+        client.call("fail", kind="own")
+
+
+@pytest.mark.parametrize("arguments", [{}, {"values": X, "bogus": 1}])
+def test_arguments_that_do_not_fit_the_signature_are_a_type_error(client, arguments):
+    with pytest.raises(TypeError, match="scale: ") as caught:
+        client.call("scale", **arguments)
+    error: Any = caught.value
+    assert error.code == "bad_request"
+
+
+def test_an_argument_that_cannot_be_sent_is_refused_before_sending(client):
+    with pytest.raises(bridge.EncodeError):
+        client.call("scale", values=object())
+
+
+def test_a_result_that_cannot_be_sent_is_the_servers_failure(client):
+    with pytest.raises(TypeError, match="'unsendable' returned what cannot be sent") as caught:
+        client.call("unsendable")
+    assert isinstance(caught.value, bridge.RemoteError)
+
+
+def test_reading_a_query_or_calling_data_says_what_to_do(client):
+    with pytest.raises(bridge.RemoteError, match="'scale' is a query function; ask with op 'call'"):
+        client.read("scale")
+    with pytest.raises(bridge.RemoteError, match="'df' is no query function; ask with op 'get'"):
+        client.call("df")
+
+
+def test_what_the_server_said_of_itself(client):
+    assert {"version", "instance", "features", "limits"} <= client.info.keys()
+    client.info.clear()
+    assert client.info
+
+
+def test_a_ping_is_a_round_trip(client):
+    assert 0 < client.ping() < client.timeout
+
+
+def test_a_client_may_be_used_after_it_was_closed(server):
+    b = bridge.connect(server.url)
+    b.close()
+    b.close()
+    np.testing.assert_array_equal(b.read("run/x"), X)
+    b.close()
+
+
+def test_nothing_was_read_yet(server):
+    with bridge.connect(server.url) as b:
+        assert b.last is None
+
+
+def test_a_pickled_client_carries_its_address_and_no_connection(client):
+    copy = pickle.loads(pickle.dumps(client))
+    assert (copy.url, copy.timeout) == (client.url, client.timeout)
+    assert copy.info == {}
+    np.testing.assert_array_equal(copy.read("run/x"), X)
+    copy.close()
+
+
+def test_errors_of_the_server_survive_pickle(client):
+    with pytest.raises(KeyError) as caught:
+        client.read("nothing")
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert isinstance(copy, KeyError)
+    assert str(copy) == str(caught.value)
+
+
+def test_a_long_catalogue_comes_in_pages_and_in_order():
+    names = [f"name {number:05}" for number in range(1200)]
+    with bridge.serve(dict.fromkeys(names, 1)) as server, bridge.connect(server.url) as b:
+        assert list(b) == names
+        assert "… 1180 more" in repr(b)
+
+
+def test_an_empty_catalogue_says_so():
+    with bridge.serve() as server, bridge.connect(server.url) as b:
+        assert list(b) == []
+        assert "nothing is served here" in repr(b)
+
+
+def replying(**keys):
+    """Answer hello properly, and all else with `keys`."""
+
+    def answer(socket, frames):
+        request = json.loads(frames[2])
+        reply = {"hello": {}} if request["op"] == "hello" else keys
+        header = {"bridge": 1, "id": request["id"], **reply}
+        socket.send_multipart([*frames[:2], json.dumps(header).encode()])
+
+    return peers.router(answer)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {},
+        {"entries": 5},
+        {"entries": [5]},
+        {"entries": [{}]},
+        {"entries": [{"name": 5}]},
+        {"entries": [{"name": "a"}], "more": True},
+    ],
+    ids=str,
+)
+def test_a_catalogue_that_breaks_the_protocol_is_refused(reply):
+    with replying(**reply) as url, pytest.raises(bridge.WireError):
+        bridge.connect(url)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {},
+        {"name": "x"},
+        {"name": "x", "kind": "hologram"},
+        {"name": "x", "kind": "array"},
+        {"name": "x", "kind": "array", "dtype": "O", "shape": [1]},
+        {"name": "x", "kind": "array", "dtype": "<f8", "shape": [-1]},
+        {"name": "x", "kind": "array", "dtype": "<f8", "shape": "x"},
+        {"name": "x", "kind": "array", "dtype": "<f8", "shape": [1], "nbytes": "many"},
+        {"name": "x", "kind": "table"},
+        {"name": "x", "kind": "query", "parameters": [5]},
+        {"name": "x", "kind": "query", "parameters": [{"name": 5}]},
+        {"name": "x", "kind": "object", "nbytes": []},
+        {"name": "x", "kind": "object", "type": "\x1b[2J"},
+        {"name": "x", "kind": "query", "doc": "\x1b[2J", "returns": "\x1b[2J"},
+        {"name": "x", "kind": "channel", "rows": "many"},
+        {"name": "x", "kind": "channel", "rows": [1]},
+        {"name": "x", "kind": "channel", "rows": -1},
+    ],
+    ids=str,
+)
+def test_an_entry_that_breaks_the_protocol_is_refused_or_harmless(entry):
+    with replying(entries=[], entry=entry) as url, bridge.connect(url) as b:
+        try:
+            shown = repr(b["x"])
+        except bridge.WireError:
+            pass
+        else:
+            assert entry["kind"] in ("query", "object")
+            assert "\x1b" not in shown
+
+
+def test_an_entry_that_cannot_be_read_says_why_and_commands_no_terminal():
+    entry = {"name": "x", "kind": "broken", "error": "\x1b[2J"}
+    with (
+        replying(entries=[], entry=entry) as url,
+        bridge.connect(url) as b,
+        pytest.raises(bridge.RemoteError, match=r"'x' cannot be read: \\x1b\[2J"),
+    ):
+        b["x"]

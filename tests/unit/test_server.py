@@ -1,0 +1,257 @@
+"""A server's names, its address, and its end."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+
+import bridge
+from bridge import codecs, wire
+from bridge.wire import Request
+
+
+@pytest.fixture
+def server():
+    server = bridge.Server("tcp://127.0.0.1:0")
+    yield server
+    server.close()
+
+
+def test_a_server_is_a_mapping_of_names(server):
+    server["b"] = np.arange(3)
+    server.update({"a": 1, "run/c": [1, 2]})
+    assert list(server) == ["a", "b", "run/c"]
+    assert len(server) == 3
+    assert "b" in server
+    del server["b"]
+    assert "b" not in server
+    with pytest.raises(KeyError):
+        server["b"]
+
+
+def test_what_cannot_be_sent_is_refused_and_what_was_served_stays(server):
+    server["x"] = np.arange(3)
+    source = server["x"]
+    with pytest.raises(bridge.EncodeError):
+        server["x"] = np.array([object()])
+    assert server["x"] is source
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "x" * 1025])
+def test_names_are_printable_text_of_limited_length(server, name):
+    with pytest.raises(ValueError, match="is not 1 to 1024 bytes of printable text"):
+        server[name] = 1
+
+
+def test_a_name_that_is_not_text_is_refused(server):
+    with pytest.raises(TypeError, match="a name is text, not int"):
+        server[1] = 1
+
+
+def test_the_decorator_gives_the_function_back(server):
+    @server.query
+    def double(x: int) -> int:
+        return 2 * x
+
+    assert double(2) == 4
+    assert "double" in server
+
+
+def test_a_query_whose_arguments_have_no_names_is_refused(server):
+    with pytest.raises(TypeError, match="cannot be given by name"):
+
+        @server.query
+        def positional(*values):
+            """Never called."""
+
+
+def test_its_repr_says_what_it_does(server):
+    assert repr(server) == f"<Server {server.url}, not started, 0 names>"
+    server.start()
+    assert "serving" in repr(server)
+    server.close()
+    assert "closed" in repr(server)
+
+
+def test_it_may_be_started_and_closed_twice(server):
+    assert server.start() is server.start()
+    server.close()
+    server.close()
+    with pytest.raises(RuntimeError, match="closed; make a new one"):
+        server.start()
+
+
+def test_a_client_that_came_before_the_start_is_answered_after_it(server):
+    results = []
+
+    def connect():
+        with bridge.connect(server.url) as b:
+            results.append(list(b))
+
+    server["x"] = 1
+    thread = threading.Thread(target=connect)
+    thread.start()
+    server.start()
+    thread.join()
+    assert results == [["x"]]
+
+
+def test_closing_ends_its_threads():
+    with bridge.serve(x=np.zeros((500, 500))[:, ::2]) as server, bridge.connect(server.url) as b:
+        b.read("x")  # is copied in a thread
+        ours = [thread for thread in threading.enumerate() if thread.name.startswith("bridge-")]
+    assert {"bridge-server", "bridge-work-1"} <= {thread.name for thread in ours}
+    for thread in ours:
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "url", ["tcp://0.0.0.0:0", "tcp://*:0", "tcp://[::]:0", "tcp://eth0:0", "tcp://lab:0"]
+)
+def test_an_address_that_others_reach_is_refused(url):
+    with pytest.raises(bridge.TransportError, match="insecure=True"):
+        bridge.Server(url)
+
+
+def test_an_insecure_address_is_bound_with_a_warning(caplog):
+    with caplog.at_level(logging.WARNING, "bridge"):
+        server = bridge.Server("tcp://0.0.0.0:0", insecure=True)
+    server.close()
+    assert f"{server.url} is open to everybody" in caplog.text
+
+
+def test_a_local_address_is_bound_in_silence(caplog):
+    bridge.Server("tcp://127.0.0.1:0").close()
+    assert caplog.text == ""
+
+
+def test_a_port_in_use_says_so_and_what_to_do(server):
+    with pytest.raises(bridge.TransportError, match=r"in use by another server; .* pass port 0"):
+        bridge.Server(server.url)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        url = f"tcp://127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(bridge.TransportError, match="in use"):
+            bridge.Server(url)
+
+
+def test_serve_takes_names_that_are_no_identifiers(server):
+    with bridge.serve({"run/x": np.arange(3)}, y=2) as served:
+        assert list(served) == ["run/x", "y"]
+        assert "serving" in repr(served)
+
+
+def test_serve_frees_the_address_when_something_cannot_be_served(server):
+    url = server.url
+    server.close()
+    with pytest.raises(bridge.EncodeError):
+        bridge.serve(x=object(), url=url)
+    bridge.Server(url).close()
+
+
+def test_run_ends_when_the_server_is_closed_elsewhere(server):
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    bridge.connect(server.url).close()
+    server.close()
+    thread.join()
+    assert "closed" in repr(server)
+
+
+@pytest.mark.parametrize("tracebacks", [False, True])
+def test_tracebacks_are_shown_where_the_server_allows_it(tracebacks):
+    with bridge.Server("tcp://127.0.0.1:0", tracebacks=tracebacks) as server:
+
+        @server.query
+        def fail():
+            raise ZeroDivisionError("told you")
+
+        with (
+            bridge.connect(server.url) as b,
+            pytest.raises(ZeroDivisionError, match="told you") as caught,
+        ):
+            b.call("fail")
+    error: Any = caught.value
+    assert ("in fail" in error.remote_traceback) == tracebacks
+    assert ("On the server:" in str(error)) == tracebacks
+
+
+# ── what one peer may ask for at once ─────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def peer(server):
+    """A socket that is connected to a started server, whose query `slow` waits for `released`."""
+    server.released = threading.Event()
+
+    @server.query
+    def slow(**given):
+        return server.released.wait(30)
+
+    server.start()
+    with zmq.Context() as context, context.socket(zmq.DEALER) as sock:
+        sock.linger = 0
+        sock.connect(server.url)
+        yield sock
+        server.released.set()
+
+
+def send(peer, number, op, *buffers, **keys):
+    peer.send_multipart([b"", *wire.pack_request(Request(id=number, op=op, keys=keys, buffers=buffers))])
+
+
+def receive(peer):
+    assert peer.poll(30_000)
+    return wire.unpack_reply(peer.recv_multipart()[1:])
+
+
+def codes(replies):
+    return [(reply.id, reply.error.code if reply.error else None) for reply in replies]
+
+
+def test_a_peer_has_a_limited_number_of_requests_under_way(server, peer, monkeypatch):
+    monkeypatch.setattr("bridge.server.MAX_REQUESTS", 2)
+    for number in range(4):
+        send(peer, number, "call", name="slow")
+    assert codes([receive(peer), receive(peer)]) == [(2, "busy"), (3, "busy")]
+    server.released.set()
+    assert sorted(codes([receive(peer), receive(peer)])) == [(0, None), (1, None)]
+    send(peer, 4, "call", name="slow")
+    assert codes([receive(peer)]) == [(4, None)]
+    assert not server._loads
+
+
+def test_the_requests_of_a_peer_that_are_under_way_have_a_limited_size(server, peer, monkeypatch):
+    arguments = codecs.encode({"values": np.zeros(100_000)})
+    monkeypatch.setattr("bridge.server.MAX_REQUEST_BYTES", 2_000_000)
+    for number in range(4):
+        send(peer, number, "call", *arguments.buffers, name="slow", args=arguments.descriptor)
+    assert codes([receive(peer), receive(peer)]) == [(2, "busy"), (3, "busy")]
+    server.released.set()
+    assert sorted(codes([receive(peer), receive(peer)])) == [(0, None), (1, None)]
+    assert not server._loads
+
+
+def test_a_server_without_a_thread_to_read_a_file_in_says_so_and_goes_on(
+    server, peer, monkeypatch, tmp_path
+):
+    np.save(tmp_path / "x.npy", np.arange(1000))
+    server["x"] = tmp_path / "x.npy"
+    send(peer, 1, "get", name="x", max_bytes=0)
+    token = receive(peer).keys["transfer"]
+    with monkeypatch.context() as without_threads:
+        without_threads.setattr(server._threads, "submit", _fail_to_start)
+        send(peer, 2, "part", transfer=token, offset=0, length=8)
+        assert codes([receive(peer)]) == [(2, "busy")]
+    assert not server._loads
+    send(peer, 3, "part", transfer=token, offset=0, length=8)
+    assert codes([receive(peer)]) == [(3, None)]
+
+
+def _fail_to_start(*task):
+    raise RuntimeError("can't start new thread")

@@ -81,7 +81,7 @@ class Proxy:
     """
 
     def __init__(self, url: str, *, delay: float = 0.0, rate: float = math.inf, piece: int = CHUNK):
-        self._target = _address(url)
+        self._target = address(url)
         self._delay, self._piece = delay, piece
         self.rate = rate
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -304,6 +304,7 @@ def _frames(seen: Callable[[bytes], None]) -> Generator[None, bytes, None]:
         seen((yield from take(int.from_bytes(size, "big"))))
 
 
-def _address(url: str) -> tuple[str, int]:
+def address(url: str) -> tuple[str, int]:
+    """The host and port of a URL."""
     host, _, port = url.removeprefix("tcp://").rpartition(":")
     return host, int(port)

@@ -8,13 +8,16 @@ import sys
 import time
 
 import numpy as np
+import zmq
 
 import bridge
+from tests.faults import naive
 from tests.faults.served import MIB, numbers, say
 
 
-def interrupted(client: bridge.Client, name: str) -> None:
+def interrupted(url: str, name: str) -> None:
     """Read again and again until Ctrl-C, say what came of it, read once more in peace; and so on."""
+    client = bridge.connect(url)
     expected = numbers(client[name].nbytes)
     while True:
         sys.stdin.readline()
@@ -30,11 +33,25 @@ def interrupted(client: bridge.Client, name: str) -> None:
         say(json.dumps(said))
 
 
-def whole(client: bridge.Client, name: str) -> None:
+def interrupted_naive(url: str, name: str) -> None:
+    """Read with the naive client until Ctrl-C, then once more, and say what came of that."""
+    with naive.connected(url, timeout=20) as socket:
+        try:
+            say("reading")
+            naive.ask(socket, name)
+        except KeyboardInterrupt:
+            pass
+        try:
+            naive.ask(socket, name)
+        except zmq.ZMQError as exc:
+            say(str(exc))
+
+
+def whole(url: str, name: str) -> None:
     """Read everything at once, and keep it."""
     import pandas as pd
 
-    with client:
+    with bridge.connect(url) as client:
         client.read("small")
         codecs_are_loaded = pd.DataFrame()
         say("ready")
@@ -45,9 +62,9 @@ def whole(client: bridge.Client, name: str) -> None:
         del result, codecs_are_loaded
 
 
-def blocks(client: bridge.Client, name: str) -> None:
+def blocks(url: str, name: str) -> None:
     """Read in blocks, and see that each item is its own index or zero."""
-    with client:
+    with bridge.connect(url) as client:
         client.read("small")
         say("ready")
         nbytes = int(sys.stdin.readline())
@@ -69,5 +86,11 @@ MARK = 32 * MIB // 8 + 1000
 
 
 if __name__ == "__main__":
-    task, url, name = sys.argv[1:]
-    {"interrupted": interrupted, "whole": whole, "blocks": blocks}[task](bridge.connect(url), name)
+    TASKS = {
+        "interrupted": interrupted,
+        "interrupted naive": interrupted_naive,
+        "whole": whole,
+        "blocks": blocks,
+    }
+    task, *arguments = sys.argv[1:]
+    TASKS[task](*arguments)

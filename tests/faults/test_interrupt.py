@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import signal
+import threading
 import time
 
 import pytest
 
 import bridge
 from tests.faults.evidence import until
+from tests.faults.proxy import Proxy
 from tests.faults.served import MIB, serving, tell
 from tests.processes import line_of, started
 
@@ -46,3 +48,22 @@ def test_ctrl_c_at_any_time_returns_at_once_frees_the_server_and_leaves_the_clie
         until(lambda: observer.call("transfers") <= unknown)
     assert max(seconds for seconds, _ in returned) < RETURN_SECONDS
     assert unknown < count / 2
+
+
+def test_after_ctrl_c_in_mid_reply_the_naive_client_cannot_ask_again():
+    with (
+        serving({"array": ["numbers", NBYTES]}, program="naive") as (url, _),
+        Proxy(url) as proxy,
+        started("-m", "tests.faults.reading", "interrupted naive", proxy.url, "array") as process,
+    ):
+        swallowed = threading.Event()
+
+        def swallow():
+            proxy.swallow()
+            swallowed.set()
+
+        proxy.after(NBYTES // 2, swallow)
+        assert line_of(process) == "reading"
+        assert swallowed.wait(20)
+        process.send_signal(signal.SIGINT)
+        assert line_of(process) == "Operation cannot be accomplished in current state"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -12,6 +13,8 @@ import zmq
 import bridge
 from bridge import wire
 from bridge.transfer import MIN_IN_FLIGHT
+from tests import processes
+from tests.faults import naive
 from tests.faults.evidence import messages, until
 from tests.faults.memory import MIB, only_on_linux, resident
 from tests.faults.proxy import Proxy
@@ -49,7 +52,7 @@ def test_a_long_link_is_filled():
     with (
         serving({"array": ["numbers", nbytes]}) as (url, _),
         Proxy(url, delay=DELAY, rate=RATE) as proxy,
-        bridge.connect(proxy.url) as client,
+        bridge.connect(proxy.url, timeout=1.0) as client,  # less than the transfer takes
     ):
         proxy.idle = 0.0
         assert np.array_equal(client.read("array"), numbers(nbytes))
@@ -58,6 +61,32 @@ def test_a_long_link_is_filled():
     assert MIN_IN_FLIGHT < on_the_way < most_in_flight(proxy) < 10 * on_the_way
     # What the link could do in the time when nobody used it, beside what was sent.
     assert nbytes / (nbytes + idle * RATE) > 0.6
+
+
+def test_on_a_long_link_the_naive_client_gives_up_while_bytes_arrive():
+    nbytes = 128 * MIB
+    with (
+        serving({"array": ["numbers", nbytes]}, program="naive") as (url, _),
+        Proxy(url, delay=DELAY, rate=RATE) as proxy,
+    ):
+        with pytest.raises(zmq.Again):
+            naive.read(proxy.url, "array", timeout=1.0)
+        assert proxy.passed["down"] > MIB
+
+
+@pytest.mark.slow
+def test_a_gigabit_link_of_a_tenth_of_a_second_is_filled():
+    nbytes, rate = 1024 * MIB, 1e9 / 8
+    with (
+        serving({"array": ["numbers", nbytes]}) as (url, _),
+        processes.serving("-m", "tests.faults.link", url, rate, DELAY) as (link_url, link),
+    ):
+        with bridge.connect(link_url) as client:
+            assert np.array_equal(client.read("array"), numbers(nbytes))
+        said = json.loads(processes.line_of(link))
+    assert said["nbytes"] > nbytes
+    # From the handshake to the farewell, at least so much of what the link could have carried.
+    assert nbytes / (nbytes + said["idle"] * rate) > 0.6
 
 
 def test_many_small_arrays_take_few_round_trips():
@@ -105,6 +134,35 @@ def test_threads_of_one_client_share_the_link():
     # begins a moment later is behind, but nobody waits for another to end.
     assert len(landed) == count
     assert sum(landed.values()) >= count * nbytes / 4
+
+
+def late_answers(url, request):
+    """Ask more often than any high-water mark allows, then begin to read: how many answers come."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as late:
+        late.linger = 0
+        late.sndhwm = late.rcvhwm = 1
+        late.connect(url)
+        for _ in range(LATE):
+            late.send_multipart([b"", *request])
+        count = 0
+        while count < LATE and late.poll(2000):
+            late.recv_multipart()
+            count += 1
+        return count
+
+
+LATE = 1500
+
+
+def test_a_client_that_reads_late_gets_every_answer():
+    request = wire.Request(id=1, op="get", keys={"name": "array"})
+    with serving({"array": ["numbers", 60_000]}) as (url, _):
+        assert late_answers(url, wire.pack_request(request)) == LATE
+
+
+def test_of_a_client_that_reads_late_the_naive_server_drops_answers():
+    with serving({"array": ["numbers", 60_000]}, program="naive") as (url, _):
+        assert late_answers(url, [b"array"]) < LATE
 
 
 @only_on_linux

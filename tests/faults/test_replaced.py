@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zmq
 
 import bridge
 from tests.faults import naive
@@ -67,6 +68,19 @@ def test_an_array_that_is_replaced_while_it_is_read_comes_whole(server, proxy, s
         proxy.after(at, lambda: replace(1))
         assert seed_of(client.read("array")) in (0, 1)
         assert seed_of(client.read("array")) == 1
+
+
+def test_an_array_that_is_replaced_while_it_is_read_never_comes_to_the_naive_client():
+    sources = {"array": ["numbers", NBYTES, 0], "other": ["numbers", NBYTES, 1]}
+    with serving(sources, program="naive") as (url, _), Proxy(url) as proxy:
+
+        def replace():
+            naive.read(url, "array by other", timeout=20)
+            proxy.cut()
+
+        proxy.after(NBYTES // 2, replace)
+        with pytest.raises(zmq.Again):
+            naive.read(proxy.url, "array", timeout=1.0)
 
 
 @pytest.mark.parametrize("save", [save_renamed, save_in_place])

@@ -112,7 +112,7 @@ def test_a_changed_message_is_a_value_or_a_wire_error(samples):
     check()
 
 
-@pytest.mark.parametrize("obj", [object(), {1, 2}, len, re, iter([]), NotImplemented], ids=repr)
+@pytest.mark.parametrize("obj", [object(), {1, 2}, len, re, iter([]), NotImplemented])
 def test_what_no_codec_knows_is_refused(obj):
     with pytest.raises(EncodeError, match="cannot be sent"):
         codecs.encode(obj)

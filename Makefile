@@ -13,10 +13,11 @@ demo: $(READY)
 
 # What a change must pass: all but the slow tests.
 test: lint types
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 2 -m "not slow"
 
-test-all: lint types
-	$(BIN)/pytest
+# The slow ones fill memory and measure it: one at a time.
+test-all: test
+	$(BIN)/pytest -m slow
 
 # Against the peers: takes about ten minutes and 12 GB. Quote its numbers only from a quiet machine.
 bench: $(READY)

@@ -50,6 +50,7 @@ __all__ = [
     "__version__",
     "cancelled",
     "connect",
+    "options",
     "serve",
 ]
 
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         RemoteQuery,
         RemoteStream,
         RemoteTable,
+        options,
     )
     from bridge.server import Server, serve
     from bridge.service import Service
@@ -82,6 +84,8 @@ else:  # hidden from type checkers, which would take any misspelt name for a laz
         "Service": "service",
         "cancelled": "calls",
         "connect": "client",
+        "load_ipython_extension": "integrations.ipython",
+        "options": "remote",
         "serve": "server",
     }
 

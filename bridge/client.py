@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from bridge import codecs, display
+from bridge import __version__, codecs, display
 from bridge.codecs import Allocate, Buffer
 from bridge.display import Progress
+from bridge.display.cards import catalogue_card
 from bridge.errors import Changed, IdleTimeout, Lagged, RemoteError, TransportError, WireError
 from bridge.exchange import (
     CONNECT_SECONDS,
@@ -28,7 +31,9 @@ from bridge.exchange import (
     Question,
     Receipt,
 )
+from bridge.keys import is_local
 from bridge.remote import RemoteArray, Ways, handle_of
+from bridge.threads import DaemonThreads
 from bridge.transport import DEFAULT_URL
 from bridge.wire import Reply
 
@@ -36,6 +41,11 @@ __all__ = ["Client", "connect"]
 
 # Without any progress for so long, a call gives up.
 DEFAULT_TIMEOUT = 30.0
+# Names that are completed are not older, if the server tells them within the time that nobody notices.
+NAMES_SECONDS = 5.0
+COMPLETION_SECONDS = 0.2
+# What an address says of who else can read what travels.
+_SECURITY = {"bridge": "encrypted, by keys", "ssh": "encrypted, through ssh"}
 
 
 class Client(Mapping[str, Any]):
@@ -53,6 +63,9 @@ class Client(Mapping[str, Any]):
         each window of 64 KiB or more; other messages, of up to 256 KiB or what is given to `call` and
         `append`, when all of their bytes are here.
     """
+
+    # For completion: the look that was begun last.
+    _look: Future[list[dict[str, Any]]]
 
     def __init__(self, url: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         self._start(url, timeout)
@@ -252,6 +265,7 @@ class Client(Mapping[str, Any]):
                 raise WireError("the server's catalogue does not come in the order of its names")
             keys = {"after": page[-1]["name"]}
         self._catalogue = entries
+        self._names_at = time.monotonic()
         return entries
 
     def ping(self) -> float:
@@ -286,7 +300,13 @@ class Client(Mapping[str, Any]):
         skeleton = None
         if "object" in reply.keys:
             skeleton = codecs.decode(reply.keys["object"], reply.buffers)
-        ways = Ways(fetch=self._fetch, call=self.call, stream=self.stream, follow=self.follow)
+        ways = Ways(
+            fetch=self._fetch,
+            call=self.call,
+            stream=self.stream,
+            follow=self.follow,
+            rate=self._rate,
+        )
         return handle_of(reply.key("entry", dict), ways, skeleton)
 
     def __contains__(self, name: object) -> bool:
@@ -334,13 +354,39 @@ class Client(Mapping[str, Any]):
     def __repr__(self) -> str:
         return f"<Client {self.url}\n{display.catalogue_text(self._catalogue)}>"
 
+    def _repr_html_(self) -> str:
+        facts = [f"zbridge {display.text(self._hello.get('version', '?'))} there, {__version__} here"]
+        scheme = self.url.partition("://")[0]
+        facts.append(
+            "this computer only" if is_local(self.url) else _SECURITY.get(scheme, "not encrypted")
+        )
+        if math.isfinite(self._round_trip):
+            facts.append(f"round trip ≤ {display.seconds_text(self._round_trip)}")
+        return catalogue_card(self.url, facts, self._catalogue)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        """Return the names for ``b["wav<TAB>``: those of the last look, if it was just now or takes long."""
+        if time.monotonic() - self._names_at > NAMES_SECONDS and self._look.done():
+            with contextlib.suppress(Exception):  # nobody wants to see it in the middle of a line
+                self._look = DaemonThreads(1).submit(self.entries)
+                wait([self._look], COMPLETION_SECONDS)
+        return [entry["name"] for entry in self._catalogue]
+
     def _start(self, url: str, timeout: float) -> None:
         self._exchange = Exchange(url)
         self.url = self._exchange.url
         self.timeout = timeout
         self._hello: dict[str, Any] = {}
         self._catalogue = []
+        self._names_at = -math.inf
+        self._look = Future()
+        self._look.cancel()
+        # The shortest that the server ever took to answer a small question.
+        self._round_trip = math.inf
         self._last: Receipt | None = None
+
+    def _rate(self) -> float | None:
+        return self._exchange.rate
 
     def _handshake(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -419,7 +465,10 @@ class Client(Mapping[str, Any]):
         return Question(op=op, keys=keys, buffers=buffers, timeout=seconds)
 
     def _ask(self, op: str, keys: dict[str, Any], *, timeout: float | None = None) -> Reply:
-        return self._exchange.ask(self._question(op, keys, timeout=timeout))
+        start = time.perf_counter()
+        reply = self._exchange.ask(self._question(op, keys, timeout=timeout))
+        self._round_trip = min(self._round_trip, time.perf_counter() - start)
+        return reply
 
 
 def connect(url: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> Client:

@@ -16,8 +16,11 @@ Any other exception out of this library is a bug in it.
 
 from __future__ import annotations
 
+import copy
 import re
 from functools import cache
+
+from bridge import tracebacks
 
 __all__ = [
     "BridgeError",
@@ -41,6 +44,14 @@ _UNPRINTABLE = re.compile(
 
 class BridgeError(Exception):
     """The root of all errors of this library."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Return the error as IPython shows it, which asks for this: the user's own frames."""
+        return tracebacks.rendered(self._folded(), self)
+
+    def _folded(self) -> BridgeError:
+        """Return what is shown instead, without the errors of other libraries that it was made from."""
+        return copy.copy(self)
 
 
 class EncodeError(BridgeError, TypeError):
@@ -128,6 +139,13 @@ class RemoteError(BridgeError):
         if self.remote_traceback:
             text = f"{text}\n\nOn the server:\n{self.remote_traceback}"
         return printable(text)
+
+    def _folded(self) -> RemoteError:
+        traceback = tracebacks.folded(self.remote_traceback)
+        shown = remote_error(self.code, self.message, self.type_name, traceback)
+        for note in getattr(self, "__notes__", ()):
+            shown.add_note(note)
+        return shown
 
     def __reduce__(self) -> tuple[object, tuple[str, str, str, str]]:
         return remote_error, (self.code, self.message, self.type_name, self.remote_traceback)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -18,12 +19,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Final
 
+from bridge.catalogue import Catalogue
+from bridge.display import list_text, nbytes_text, text
+from bridge.display.cards import facts_card
+from bridge.display.markup import element
 from bridge.keys import check_bind, is_local
 from bridge.service import Service
 from bridge.sources.channel import Channel
 from bridge.threads import DaemonThreads
+from bridge.tracebacks import in_ipython
 from bridge.transfer import MAX_IN_FLIGHT
 from bridge.transport import DEFAULT_URL, Envelope, Listener, with_default_port
 from bridge.wire import MAX_REQUEST, Frame, Frames
@@ -46,6 +52,10 @@ BUSY = "you have too many requests under way; take their replies first"
 MAX_STREAM_THREADS = 1000
 # How long `close` waits for the work that is under way.
 CLOSE_SECONDS = 5.0
+# Who was heard within this time counts as a client in what is shown.
+RECENT_SECONDS: Final = 60.0
+# Of this machine alone, on a port that the system picks.
+FREE_URL: Final = "tcp://127.0.0.1:0"
 
 _log = logging.getLogger("bridge")
 
@@ -139,8 +149,26 @@ class Server(MutableMapping[str, Any]):
         return len(self._service)
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "serving" if self._thread.is_alive() else "not started"
-        return f"<Server {self.url}, {state}, {len(self)} names>"
+        return f"<Server {self.url}, {self._state}, {len(self)} names; {self._use}>"
+
+    def _repr_html_(self) -> str:
+        typed = f'import bridge\nb = bridge.connect("{_url_for_others(self.url)}")'
+        facts = {
+            "serves": list_text(self, most=12) or "nothing yet",
+            "on the other side": element("pre", typed),
+            "so far": self._use,
+        }
+        return facts_card(text(self.url), f"server · {self._state}", facts)
+
+    @property
+    def _state(self) -> str:
+        return "closed" if self._closed else "serving" if self._thread.is_alive() else "not started"
+
+    @property
+    def _use(self) -> str:
+        heard = self._listener.heard(RECENT_SECONDS)
+        connections = "1 connection" if heard == 1 else f"{heard} connections"
+        return f"{connections} in the last minute, {nbytes_text(self._listener.sent)} sent"
 
     def query(
         self, function: Callable[..., Any] | None = None, /, *, cache: float = 0.0
@@ -338,17 +366,24 @@ class _Load:
         return self.requests < MAX_REQUESTS and self.nbytes + query.nbytes <= MAX_REQUEST_BYTES
 
 
-def serve(
-    sources: dict[str, Any] | None = None, /, *, url: str = "tcp://127.0.0.1:0", **named: Any
-) -> Server:
+# In IPython: what `serve` made last, by the address that was asked for. A cell that runs again finds it here.
+_made_by_cells: dict[str | None, Server] = {}
+
+
+def serve(sources: dict[str, Any] | None = None, /, *, url: str | None = None, **named: Any) -> Server:
     """Serve objects under names, and return the started server.
+
+    In IPython and notebooks, where a cell is run again and again, the server takes the place of the one that
+    was made there before for the same `url`: that one is closed, and this one has its address, where clients
+    find it without connecting again. Elsewhere two servers are two.
 
     Parameters
     ----------
     sources
         Names and objects; for names that are no identifiers, such as "run/x".
     url
-        Where to listen; by default on a free port of this machine.
+        Where to listen; by default on a free port of this machine, in a notebook on the same one each time.
+        With port 0 it is a new server in a notebook too.
     **named
         More names and objects.
 
@@ -360,10 +395,29 @@ def serve(
     ['run/x', 'y']
     >>> srv.close()
     """
-    server = Server(url)
+    objects = (sources or {}) | named
+    server = Server(url or FREE_URL) if in_ipython() is None else _in_place_of_predecessor(url, objects)
     try:
-        server.update((sources or {}) | named)
+        server.update(objects)
     except BaseException:
         server.close()
         raise
     return server.start()
+
+
+def _in_place_of_predecessor(url: str | None, objects: dict[str, Any]) -> Server:
+    if url is not None and url.endswith((":0", ":*")):
+        return Server(url)
+    predecessor = _made_by_cells.get(url)
+    if predecessor is not None:
+        Catalogue().update(objects)  # what cannot be served is refused while the old one still serves
+        predecessor.close()
+    server = Server(url or (predecessor.url if predecessor is not None else FREE_URL))
+    _made_by_cells[url] = server
+    return server
+
+
+def _url_for_others(url: str) -> str:
+    """Return the address with the name of this computer, where it stands for all of its addresses."""
+    host = f"{socket.gethostname()}:"
+    return url.replace("0.0.0.0:", host).replace("[::]:", host)

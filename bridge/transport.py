@@ -147,6 +147,8 @@ class Listener:
         The address that was bound, with its port.
     dropped
         How many messages came without an envelope to answer to.
+    sent
+        How many bytes of replies were handed to ZeroMQ.
     undelivered
         How many replies found their peer gone, or not reading.
     wakes_when_sent
@@ -174,7 +176,9 @@ class Listener:
         self.url: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self.dropped = 0
         self.undelivered = 0
+        self.sent = 0
         self._addresses: dict[bytes, str] = {}
+        self._heard: dict[bytes, float] = {}
         self.wakes_when_sent = False
         self._lent: dict[bytes, int] = {}
         self._loans: dict[int, weakref.ref[Any]] = {}
@@ -245,7 +249,13 @@ class Listener:
                 raise TransportError(f"the reply could not be sent: {exc.strerror}") from exc
             self.undelivered += 1
             return False
+        self.sent += nbytes
         return True
+
+    def heard(self, seconds: float) -> int:
+        """Return from how many peers something came within the last seconds. From any thread."""
+        since = time.monotonic() - seconds
+        return sum(when >= since for when in self._heard.copy().values())
 
     def peer(self, envelope: Envelope) -> str:
         """Return the network address of the peer that an envelope belongs to, or an empty string."""
@@ -295,13 +305,16 @@ class Listener:
         monitor.close(0)
 
     def _remember(self, peer: bytes, routing: Any) -> None:
+        self._heard[peer] = time.monotonic()
         if peer not in self._addresses:
             try:
                 self._addresses[peer] = routing.get("Peer-Address")
             except zmq.ZMQError:  # ipc and inproc have none
                 self._addresses[peer] = ""
             if len(self._addresses) > MAX_PEERS:
-                del self._addresses[next(iter(self._addresses))]
+                forgotten = next(iter(self._addresses))
+                del self._addresses[forgotten]
+                self._heard.pop(forgotten, None)
 
     def _receive_envelope(self, envelope: Envelope) -> bool:
         while self._more() and len(envelope) <= MAX_LABELS:

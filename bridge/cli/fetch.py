@@ -12,7 +12,7 @@ import click
 import bridge
 from bridge.cli import files
 from bridge.cli.options import command, echo_json, json_option, name_argument, output_options, url_option
-from bridge.cli.syntax import column_finder, parse_filter, parse_rows, split_name
+from bridge.cli.syntax import column_finder, parse_filter
 
 __all__ = ["get", "put", "save"]
 
@@ -52,8 +52,13 @@ def get(
     true, false, text in quotes, or a date or time in ISO form.
     """
     form = files.chosen_form(output, form, as_json=as_json)
-    name, index = split_name(name)
-    chosen_rows = parse_rows(rows) if rows is not None else None
+    from bridge.selection.written import parse_rows, split_name
+
+    try:
+        name, index = split_name(name)
+        chosen_rows = parse_rows(rows) if rows is not None else None
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from exc
     if index is not None and chosen_rows is not None:
         raise click.UsageError("the slice and --rows say both which rows; choose one")
     with bridge.connect(url) as b:

@@ -1,4 +1,4 @@
-"""What is typed on the command line: indexes, rows, filters and arguments.
+"""What is typed on the command line: filters and arguments.
 
 Each has a small grammar of its own, read from left to right. Nothing of it is evaluated.
 """
@@ -21,9 +21,8 @@ from bridge.display import list_text
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["column_finder", "parse_arguments", "parse_filter", "parse_rows", "split_name"]
+__all__ = ["column_finder", "parse_arguments", "parse_filter"]
 
-_INT = re.compile(r"[+-]?[0-9]{1,19}")
 _NUMBER = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?")
 # Python reads more digits of a second than it keeps.
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:]+(\.[0-9]{1,6})?(Z|[+-][0-9:]+)?)?")
@@ -38,39 +37,6 @@ _OPERATORS = "== != < <= > >=, in [...], not in [...], is null, is not null"
 Token: TypeAlias = tuple[str, str]
 # Finds the label that a text means, and the Arrow type of its column if it is known.
 FindColumn: TypeAlias = "Callable[[str], tuple[Any, pa.DataType | None]]"
-
-
-def split_name(text: str) -> tuple[str, tuple[Any, ...] | None]:
-    """Return a name, and the index in brackets at its end, or None.
-
-    Examples
-    --------
-    >>> split_name("waveform[:1000, ..., 3]")
-    ('waveform', (slice(None, 1000, None), Ellipsis, 3))
-    >>> split_name("waveform")
-    ('waveform', None)
-    """
-    name, bracket, index = text.rpartition("[")
-    if not bracket or not text.endswith("]"):
-        return text, None
-    items = [item.strip() for item in index[:-1].split(",")]
-    if len(items) > 1 and not items[-1]:
-        items.pop()
-    return name, tuple(map(_item, items))
-
-
-def parse_rows(text: str) -> slice:
-    """Return the rows that ``start:stop`` or ``start:stop:step`` means.
-
-    Examples
-    --------
-    >>> parse_rows("0:1000"), parse_rows("-10:")
-    (slice(0, 1000, None), slice(-10, None, None))
-    """
-    parts = [part.strip() for part in text.split(":")]
-    if len(parts) not in (2, 3) or not all(not part or _INT.fullmatch(part) for part in parts):
-        raise click.UsageError(f"{text!r} are no rows; write 0:1000, -10: or ::2")
-    return slice(*(int(part) if part else None for part in parts))
 
 
 def parse_arguments(words: Iterable[str]) -> dict[str, Any]:
@@ -142,18 +108,6 @@ def column_finder(columns: Iterable[tuple[Any, pa.DataType | None]]) -> FindColu
         return known[text]
 
     return find
-
-
-def _item(text: str) -> Any:
-    if _INT.fullmatch(text):
-        return int(text)
-    if text in ("...", "None"):
-        return {"...": ..., "None": None}[text]
-    if ":" in text:
-        return parse_rows(text)
-    raise click.UsageError(
-        f"{text!r} is no index; write integers, slices such as 0:1000 or ::2, ... or None"
-    )
 
 
 # ── filters ───────────────────────────────────────────────────────────────────────────────────────

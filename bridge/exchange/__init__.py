@@ -68,12 +68,15 @@ class Exchange:
     ----------
     inline_bytes
         The largest answer that should come in one message, as far as is known of the link.
+    rate
+        Bytes per second of the last large answer; None before the first.
     """
 
     def __init__(self, url: str) -> None:
         self._pool = Pool(url)
         self.url = self._pool.url
         self.inline_bytes = INLINE_BYTES
+        self.rate: float | None = None
 
     def ask(self, question: Question) -> Reply:
         """Ask for what comes in one message; see `Pool.ask`."""
@@ -83,7 +86,9 @@ class Exchange:
         """Ask for several things at once; see `Pool.ask_many`."""
         return self._pool.ask_many(questions)
 
-    def fetch(self, question: Question, first: Reply | None = None) -> Answer:
+    def fetch(
+        self, question: Question, first: Reply | None = None, start: float | None = None
+    ) -> Answer:
         """Ask for an object, and return it when all of its bytes are here.
 
         Parameters
@@ -92,6 +97,8 @@ class Exchange:
             An op whose answer is an object.
         first
             The reply to it, if it was asked already.
+        start
+            When it was asked, on the clock of `time.perf_counter`; by default now.
 
         Raises
         ------
@@ -100,7 +107,7 @@ class Exchange:
         Changed
             If the data was replaced on the server, twice, while it was being read.
         """
-        start = time.perf_counter()
+        start = time.perf_counter() if start is None else start
         if "max_bytes" not in question.keys:
             question = replace(question, keys={**question.keys, "max_bytes": self.inline_bytes})
         try:
@@ -130,12 +137,13 @@ class Exchange:
         # No more at a time: the server keeps a transfer for each that is large.
         for first in range(0, len(questions), PIPELINED):
             some = questions[first : first + PIPELINED]
+            start = time.perf_counter()
             replies = self._pool.ask_many(some)
             try:
                 for reply in replies:
                     if reply.error is not None:
                         raise reply.error
-                answers += [self.fetch(*pair) for pair in zip(some, replies, strict=True)]
+                answers += [self.fetch(*pair, start) for pair in zip(some, replies, strict=True)]
             except BaseException:
                 for reply in replies:
                     if reply.lengths is not None:
@@ -162,13 +170,15 @@ class Exchange:
         )
         again = replace(question, op="wait", keys=waiting | {"start": 0}, buffers=())
         over = False
+        start = time.perf_counter()
         try:
             reply = self._ask_once(question, again)
             while True:
                 over = "call" not in reply.keys
                 if "object" in reply.keys:
-                    yield self.fetch(question, first=reply)
+                    yield self.fetch(question, first=reply, start=start)
                     again.keys["start"] += 1
+                    start = time.perf_counter()
                 if over:
                     return
                 reply = self._ask_once(again, again)
@@ -199,6 +209,8 @@ class Exchange:
         self._pool.close()
 
     def _learn(self, answer: Answer) -> None:
+        if answer.nbytes > INLINE_BYTES:  # else its latency says more than its bytes
+            self.rate = answer.nbytes / answer.seconds
         if answer.nbytes >= TELLING_BYTES:
             quick = int(answer.nbytes / answer.seconds * QUICK_SECONDS)
             self.inline_bytes = max(INLINE_BYTES, min(MAX_INLINE_BYTES, quick))

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from bridge import wire
 from bridge.errors import IdleTimeout, TransportError
 from bridge.exchange.question import IdleClock, Question
+from bridge.tracebacks import hide_frames
 from bridge.transport import Link, Unreachable, with_default_port
 from bridge.wire import Frames, Reply, Request
 
@@ -123,6 +124,7 @@ class Pool:
                 link.open(min(clock.left, CONNECT_SECONDS))
             yield link
         except BaseException as exc:
+            hide_frames(exc)
             if not isinstance(exc, TransportError):
                 with contextlib.suppress(TransportError):
                     for op, keys in question.farewell:

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from bridge import codecs
 from bridge.codecs import Allocate
-from bridge.display import Progress
+from bridge.display import Progress, nbytes_text, seconds_text
+from bridge.display.cards import facts_card
 from bridge.errors import IdleTimeout
 
 __all__ = ["NEVER", "Answer", "Cancelled", "IdleClock", "Question", "Receipt"]
@@ -54,6 +55,18 @@ class Receipt:
     def rate(self) -> float:
         """Bytes per second, from the request to the object."""
         return self.nbytes / max(self.seconds + self.decode_seconds, 1e-9)
+
+    def _repr_html_(self) -> str:
+        total = seconds_text(self.seconds + self.decode_seconds)
+        facts = {
+            "first bytes after": seconds_text(self.first_seconds),
+            "all of them after": seconds_text(self.seconds),
+            "built in": seconds_text(self.decode_seconds),
+            "windows": f"{self.windows:,}" if self.windows else "none: it came in one message",
+            "fetched again": f"{self.retries:,}",
+        }
+        what = f"in {total}, {nbytes_text(self.rate)}/s"
+        return facts_card(nbytes_text(self.nbytes), what, facts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,15 @@ from bridge import display
 from bridge.errors import WireError, remote_error
 from bridge.remote.array import RemoteArray
 from bridge.remote.handle import Entry, Fetch
+from bridge.remote.large import Options, Plan, Rate, options, unknown_rate
+from bridge.remote.peek import Peek
 from bridge.remote.table import RemoteTable
 from bridge.remote.whole import RemoteChannel, RemoteObject, RemoteQuery, RemoteStream
 
 __all__ = [
+    "Options",
+    "Peek",
+    "Plan",
     "RemoteArray",
     "RemoteChannel",
     "RemoteObject",
@@ -25,6 +30,7 @@ __all__ = [
     "RemoteTable",
     "Ways",
     "handle_of",
+    "options",
 ]
 
 # What a table's entry comes with, by its format: the table without its rows.
@@ -38,6 +44,7 @@ class Ways(NamedTuple):
     call: Callable[..., Any]
     stream: Callable[..., Any]
     follow: Callable[..., Any]
+    rate: Rate = unknown_rate
 
 
 def handle_of(
@@ -69,13 +76,13 @@ def handle_of(
             "ValueError",
         )
     if kind == "array":
-        return RemoteArray(entry, ways.fetch)
+        return RemoteArray(entry, ways.fetch, rate=ways.rate)
     if kind == "table":
         rows = entry.get("rows")
         known = type(skeleton).__name__ in _SKELETONS.get(str(entry.get("format")), ())
         if not known or type(rows) is not int or rows < 0:
             raise WireError(f"the server's entry of the table {entry['name']!r} has no columns or rows")
-        return RemoteTable(entry, ways.fetch, skeleton)
+        return RemoteTable(entry, ways.fetch, skeleton, rate=ways.rate)
     if kind == "query":
         return RemoteQuery(entry, ways.call)
     if kind == "stream":
@@ -83,5 +90,5 @@ def handle_of(
     if kind == "channel":
         return RemoteChannel(entry, ways.follow)
     if kind == "object":
-        return RemoteObject(entry, ways.fetch)
+        return RemoteObject(entry, ways.fetch, rate=ways.rate)
     raise WireError(f"{entry['name']!r} is of the kind {str(kind)[:40]!r}; upgrade zbridge on this side")

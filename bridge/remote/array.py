@@ -14,8 +14,11 @@ from bridge import codecs, display, selection
 from bridge.codecs import Allocate, Buffer, array
 from bridge.codecs.dtypes import from_wire, to_wire
 from bridge.display import Progress
+from bridge.display.cards import handle_card
 from bridge.errors import Changed
 from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead
+from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
+from bridge.remote.peek import Peek, array_peek
 
 __all__ = ["RemoteArray"]
 
@@ -38,8 +41,8 @@ class RemoteArray(Handle):
     ((3, 4), dtype('float64'), array([1., 9.]))
     """
 
-    def __init__(self, entry: Entry, fetch: Fetch) -> None:
-        super().__init__(entry, fetch)
+    def __init__(self, entry: Entry, fetch: Fetch, *, rate: Rate = unknown_rate) -> None:
+        super().__init__(entry, fetch, rate=rate)
         self.shape = array.decode_shape(entry.get("shape"))
         self.dtype = from_wire(entry.get("dtype"))
         self.ndim = len(self.shape)
@@ -154,6 +157,43 @@ class RemoteArray(Handle):
             map(partial(partial, read), range(0, self.shape[0], rows)), cancelled, self.name
         )
 
+    def peek(self, *, seconds: float = 1.0) -> Peek:
+        """Fetch a small look: the first items, and lowest, highest, missing and spread of a sample.
+
+        The sample is a grid of at most 128 KiB. Of an array whose chunks have to be unpacked one by one, the
+        server may need long for it.
+
+        Parameters
+        ----------
+        seconds
+            How long the sample is waited for; then the first items are all there is.
+        """
+
+        def read(index: Any, *, timeout: float | None) -> Any:
+            return self.read(index, progress=no_bar, timeout=timeout)
+
+        return array_peek(self.name, self._what, self.shape, self.dtype.itemsize, read, seconds)
+
+    def plan(self, index: Any = None) -> Plan:
+        """Return what it would cost to read the array, or a part of it. No I/O.
+
+        Parameters
+        ----------
+        index
+            As for `read`.
+        """
+        buffers: list[Buffer] = []
+        select = [] if index is None else selection.array_to_wire(index, buffers)
+        local = selection.array_from_wire(select, codecs.BufferReader(buffers))
+        shape = selection.array_result_shape(self.shape, local)
+        return self._plan(array.nbytes_of(shape, self.dtype))
+
+    def __iter__(self) -> Iterator[Any]:
+        instead = f"'for block in b[{self.name!r}].blocks(): …'"
+        check_implicit(self.name, self.nbytes, "to iterate", instead)
+        for block in self.blocks():
+            yield from block
+
     def __getitem__(self, index: Any) -> Any:
         return self.read((None,) if index is None else index)
 
@@ -165,11 +205,19 @@ class RemoteArray(Handle):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if copy is False:
             raise ValueError(f"{self.name!r} is on the server: to have it as an array is to copy it")
+        check_implicit(self.name, self.nbytes, "numpy.asarray", f"b[{self.name!r}].read()")
         return np.asarray(self.read(), dtype=dtype)
 
     def __repr__(self) -> str:
+        return f"<RemoteArray {self.name!r} {self._what}>"
+
+    def _repr_html_(self) -> str:
+        return handle_card("array", self.name, self._what)
+
+    @property
+    def _what(self) -> str:
         shape = display.shape_text(self.shape)
-        return f"<RemoteArray {self.name!r} {self.dtype} {shape}, {display.nbytes_text(self.nbytes)}>"
+        return f"{self.dtype} {shape}, {display.nbytes_text(self.nbytes)}"
 
 
 def _landing(into: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Allocate:

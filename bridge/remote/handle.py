@@ -11,7 +11,9 @@ from bridge import codecs, display
 from bridge.codecs import Allocate, Buffer
 from bridge.display import Progress
 from bridge.errors import Changed, WireError
+from bridge.remote.large import Plan, Rate, unknown_rate
 from bridge.threads import DaemonThreads
+from bridge.transfer import MAX_IN_FLIGHT
 
 __all__ = ["Entry", "Fetch", "Handle", "no_bar", "one_ahead", "whole_number"]
 
@@ -49,11 +51,17 @@ class Handle:
         Changes when the server's data is replaced. As it was when this handle was made.
     """
 
-    def __init__(self, entry: Entry, fetch: Fetch) -> None:
+    def __init__(self, entry: Entry, fetch: Fetch, *, rate: Rate = unknown_rate) -> None:
         self.name: str = entry["name"]
         self.nbytes = whole_number(entry, "nbytes")
         self.version = str(entry.get("version", ""))
         self._fetch = fetch
+        self._rate = rate
+
+    def _plan(self, nbytes: int) -> Plan:
+        """Return what it will cost to read so many bytes of it."""
+        in_flight = min(nbytes, MAX_IN_FLIGHT)
+        return Plan(name=self.name, nbytes=nbytes, memory=nbytes + in_flight, rate=self._rate())
 
 
 def whole_number(entry: Entry, key: str) -> int:

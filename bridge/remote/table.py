@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 from bridge import display, selection
 from bridge.codecs import Buffer, strict_json
 from bridge.display import Progress
+from bridge.display.cards import columns_card
 from bridge.errors import EncodeError, WireError
 from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead
+from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
+from bridge.remote.peek import PEEK_COLUMNS, Peek, table_peek
 from bridge.selection import TableSelection
 
 if TYPE_CHECKING:
@@ -53,9 +56,15 @@ class RemoteTable(Handle):
     """
 
     def __init__(
-        self, entry: Entry, fetch: Fetch, skeleton: Any, selected: TableSelection | None = None
+        self,
+        entry: Entry,
+        fetch: Fetch,
+        skeleton: Any,
+        selected: TableSelection | None = None,
+        *,
+        rate: Rate = unknown_rate,
     ) -> None:
-        super().__init__(entry, fetch)
+        super().__init__(entry, fetch, rate=rate)
         self._entry = entry
         self._skeleton = skeleton
         self._selected = selected if selected is not None else TableSelection()
@@ -73,8 +82,8 @@ class RemoteTable(Handle):
         """How many rows there are, or None where a filter decides."""
         if self._selected.filters is not None:
             return None
-        rows = int(self._entry["rows"])
-        return rows if self._selected.rows is None else len(range(rows)[self._selected.rows])
+        rows = range(self._all_rows)
+        return len(rows if self._selected.rows is None else rows[self._selected.rows])
 
     @property
     def dtypes(self) -> pd.Series[Any]:
@@ -192,6 +201,42 @@ class RemoteTable(Handle):
             if len(batch) < rows:
                 return
 
+    def peek(self, *, seconds: float = 1.0) -> Peek:
+        """Fetch a small look: the first rows, and lowest, highest, missing and spread in a sample.
+
+        The sample consists of runs of rows, of 128 KiB or so together. Of a wide table the first 30 columns
+        are looked at, of a filtered one the first rows that pass.
+
+        Parameters
+        ----------
+        seconds
+            How long to go on with the sample. The first rows are waited for as in any read.
+        """
+        labels = list(dict.fromkeys(self.columns))[:PEEK_COLUMNS]
+        some = self.select(labels) if len(labels) < len(self.columns) else self
+        chosen = (
+            None if self.num_rows is None else range(self._all_rows)[self._selected.rows or slice(None)]
+        )
+
+        def read(rows: range, *, timeout: float | None) -> pd.DataFrame:
+            if chosen is None:
+                part = some.head(len(rows))
+            else:
+                part = some._narrowed(rows=_slice_of(chosen[rows.start : rows.stop]))
+            values, _ = part._read(None, progress=no_bar, timeout=timeout)
+            return frame_of(values) if self._is_arrow else values
+
+        return table_peek(self.name, self._what, self.num_rows, some._row_nbytes, read, seconds)
+
+    def plan(self) -> Plan:
+        """Return what it would cost to read the table. No I/O.
+
+        The size is in proportion to the rows and columns of what the server holds; with a filter, it is that
+        of all the rows.
+        """
+        rows = self._all_rows if self.num_rows is None else self.num_rows
+        return self._plan(round(rows * self._row_nbytes))
+
     def to_pandas(self, *, timeout: float | None = None) -> pd.DataFrame:
         """Fetch the table as a DataFrame."""
         table = self.read(timeout=timeout)
@@ -216,6 +261,7 @@ class RemoteTable(Handle):
         return frame
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        check_implicit(self.name, self.plan().nbytes, "the Arrow stream", f"b[{self.name!r}].to_arrow()")
         return self.to_arrow().__arrow_c_stream__(requested_schema)
 
     def __getitem__(self, key: Any) -> Any:
@@ -240,13 +286,41 @@ class RemoteTable(Handle):
             f"<RemoteTable {self.name!r} {rows} rows × {len(self.columns)} columns ({columns}), {size}>"
         )
 
+    def _repr_html_(self) -> str:
+        columns = list(zip(self.columns, self._types, strict=True))
+        return columns_card(self.name, f"table · {self._what}", columns)
+
+    def _ipython_key_completions_(self) -> list[Any]:
+        return self.columns
+
+    @property
+    def _what(self) -> str:
+        rows = "?" if self.num_rows is None else f"{self.num_rows:,}"
+        return f"{rows} rows × {len(self.columns):,} columns, {display.nbytes_text(self.nbytes)}"
+
+    @property
+    def _types(self) -> list[Any]:
+        """The type of each column, as what the server holds names it."""
+        return list(self.schema.types if self._is_arrow else self.dtypes)
+
+    @property
+    def _all_rows(self) -> int:
+        return int(self._entry["rows"])
+
+    @property
+    def _row_nbytes(self) -> float:
+        """What a row has of the selected columns, if all columns have the same part in the size."""
+        skeleton = self._skeleton
+        columns = len(skeleton.column_names if self._is_arrow else skeleton.columns)
+        return self.nbytes / max(1, self._all_rows) * len(self.columns) / max(1, columns)
+
     @property
     def _is_arrow(self) -> bool:
         return self._entry.get("format") == "arrow"
 
     def _narrowed(self, **changes: Any) -> RemoteTable:
         selected = replace(self._selected, **changes)
-        return RemoteTable(self._entry, self._fetch, self._skeleton, selected)
+        return RemoteTable(self._entry, self._fetch, self._skeleton, selected, rate=self._rate)
 
     def _read(self, form: str | None, **options: Any) -> tuple[Any, str]:
         buffers: list[Buffer] = []
@@ -280,6 +354,10 @@ def frame_of(table: pa.Table) -> pd.DataFrame:
             if len(labels) == len(frame):
                 frame.index = pd.RangeIndex(labels, name=name if isinstance(name, str) else None)
     return frame
+
+
+def _slice_of(rows: range) -> slice:
+    return slice(rows.start, rows.stop if rows.stop >= 0 else None, rows.step)
 
 
 def _checked_labels(labels: list[Any], known: list[Any], name: str) -> list[Any]:

@@ -8,7 +8,9 @@ from typing import Any
 
 from bridge import display
 from bridge.display import Progress
+from bridge.display.cards import handle_card
 from bridge.remote.handle import Entry, Fetch, Handle, whole_number
+from bridge.remote.large import Plan, Rate, unknown_rate
 
 __all__ = ["RemoteChannel", "RemoteObject", "RemoteQuery", "RemoteStream"]
 
@@ -22,16 +24,27 @@ class RemoteObject(Handle):
         The name of its class.
     """
 
-    def __init__(self, entry: Entry, fetch: Fetch) -> None:
-        super().__init__(entry, fetch)
+    def __init__(self, entry: Entry, fetch: Fetch, *, rate: Rate = unknown_rate) -> None:
+        super().__init__(entry, fetch, rate=rate)
         self.type_name = display.text(entry.get("type", "object"))
 
     def read(self, *, progress: Progress | None = None, timeout: float | None = None) -> Any:
         """Fetch the object."""
         return self._fetch(self.name, progress=progress, timeout=timeout)[0]
 
+    def plan(self) -> Plan:
+        """Return what it would cost to read the object. No I/O."""
+        return self._plan(self.nbytes)
+
     def __repr__(self) -> str:
-        return f"<RemoteObject {self.name!r} {self.type_name}, {display.nbytes_text(self.nbytes)}>"
+        return f"<RemoteObject {self.name!r} {self._what}>"
+
+    def _repr_html_(self) -> str:
+        return handle_card("object", self.name, self._what)
+
+    @property
+    def _what(self) -> str:
+        return f"{self.type_name}, {display.nbytes_text(self.nbytes)}"
 
 
 class RemoteQuery:
@@ -65,7 +78,11 @@ class RemoteQuery:
 
     def __repr__(self) -> str:
         summary = inspect.cleandoc(self.__doc__ or "").partition("\n")[0]
-        return f"<RemoteQuery {self.signature}{': ' if summary else ''}{summary}>"
+        return f"<{type(self).__name__} {self.signature}{': ' if summary else ''}{summary}>"
+
+    def _repr_html_(self) -> str:
+        kind = type(self).__name__.removeprefix("Remote").lower()
+        return handle_card(kind, self.name, self.signature, inspect.cleandoc(self.__doc__ or ""))
 
 
 class RemoteStream(RemoteQuery):
@@ -75,9 +92,6 @@ class RemoteStream(RemoteQuery):
         """Begin the stream; see `bridge.Client.stream`."""
         values: Iterator[Any] = super().__call__(*args, **kwargs)
         return values
-
-    def __repr__(self) -> str:
-        return super().__repr__().replace("<RemoteQuery", "<RemoteStream", 1)
 
 
 class RemoteChannel:
@@ -101,4 +115,11 @@ class RemoteChannel:
         return batches
 
     def __repr__(self) -> str:
-        return f"<RemoteChannel {self.name!r} {self.rows:,} rows so far>"
+        return f"<RemoteChannel {self.name!r} {self._what}>"
+
+    def _repr_html_(self) -> str:
+        return handle_card("channel", self.name, self._what)
+
+    @property
+    def _what(self) -> str:
+        return f"{self.rows:,} rows so far"

@@ -271,6 +271,10 @@ class Blocks:
             offset += len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def read_into(self, part: memoryview, start: int) -> None:
+        """Fill a part of memory with the bytes from `start` on."""
+        part[:] = self[start : start + len(part)]
+
     def _block(self, outer: int, run: int) -> memoryview:
         # Who needs a block that another thread is making waits for it, and not for its turn to look: until
         # then it might have been dropped.

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 import bridge
+from bridge.transport import Link
 
 FRAME = pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", None]})
 
@@ -33,6 +34,20 @@ def client_and_handles():
         handles = {name: client[name] for name in client}
     with client:
         yield client, handles
+
+
+@pytest.fixture
+def messages(monkeypatch):
+    """All that is sent, by any client."""
+    sent = []
+    send = Link.send
+
+    def noted(link, frames, seconds):
+        sent.append(frames)
+        send(link, frames, seconds)
+
+    monkeypatch.setattr(Link, "send", noted)
+    return sent
 
 
 @pytest.fixture
@@ -102,3 +117,45 @@ def test_a_query_has_its_signature_and_docstring(handles):
         spectrum(1, 2, 3)
     with pytest.raises(TypeError, match="two values for 'channel'"):
         spectrum(1, channel=2)
+
+
+def test_what_a_notebook_shows_says_what_is_known(client, handles):
+    card = client._repr_html_()
+    assert client.url in card
+    assert f"zbridge {bridge.__version__} there, {bridge.__version__} here" in card
+    assert "this computer only" in card
+    assert "round trip" in card
+    for name, handle in handles.items():
+        assert f"<code>{name}</code>" in card
+        assert name in handle._repr_html_()
+    assert "float64 3 × 4, 96 B" in handles["x"]._repr_html_()
+    assert "<td>int64</td>" in handles["df"]._repr_html_()
+    assert "<td>large_string</td>" in handles["table"].select(["b"])._repr_html_()
+    assert "It is not a real one." in handles["spectrum"]._repr_html_()
+
+
+def test_no_message_is_sent_by_what_nobody_asked_for(messages):
+    with bridge.serve(x=np.zeros((3, 4)), df=FRAME, tree={"a": 1}) as server:
+        server.channel("log")
+        server.query(test_no_message_is_sent_by_what_nobody_asked_for)
+        with bridge.connect(server.url) as client:
+            handles = list(client.values())
+            client.read("x")
+            messages.clear()
+            for obj in (client, client.last, bridge.options, *handles):
+                assert repr(obj)
+                for attribute in dir(obj):
+                    getattr(obj, attribute)
+            for obj in (client, client.last, *handles):
+                assert obj._repr_html_()
+            assert "x" in client._ipython_key_completions_()
+            x, df = client["x"], client["df"]
+            messages.clear()
+            assert df._ipython_key_completions_() == ["a", "b"]
+            assert df.filter([("a", ">", 1)]).select(["b"]).head()._repr_html_()
+            for plan in (x.plan(), x.plan(np.s_[1:]), df.plan(), df.slice(0, 1).plan()):
+                assert repr(plan)
+                assert plan._repr_html_()
+            assert messages == []
+            client.ping()
+            assert len(messages) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import bridge
 from tests import peers
 
 X = np.arange(12.0).reshape(3, 4)
+FIRST_NAMES = ["df", "fail", "run/x", "scale", "tree", "unsendable"]
 FRAME = pd.DataFrame({"a": [1, 2, 3]})
 
 
@@ -48,7 +50,7 @@ def client(server):
 
 
 def test_a_client_is_a_mapping_of_names_to_handles(client):
-    assert list(client) == ["df", "fail", "run/x", "scale", "tree", "unsendable"]
+    assert list(client) == FIRST_NAMES
     assert len(client) == 6
     assert "run/x" in client
     assert "run" not in client
@@ -245,3 +247,73 @@ def test_an_entry_that_cannot_be_read_says_why_and_commands_no_terminal():
         pytest.raises(bridge.RemoteError, match=r"'x' cannot be read: \\x1b\[2J"),
     ):
         b["x"]
+
+
+def test_names_are_completed_from_what_is_known_and_looked_up_again_after_a_while(server, monkeypatch):
+    with bridge.connect(server.url) as b:
+        server["new"] = X
+        try:
+            assert b._ipython_key_completions_() == FIRST_NAMES
+            monkeypatch.setattr("bridge.client.NAMES_SECONDS", -1)
+            assert b._ipython_key_completions_() == sorted([*FIRST_NAMES, "new"])
+        finally:
+            del server["new"]
+
+
+def test_completion_never_fails_and_does_not_wait_for_a_server_that_is_gone(monkeypatch):
+    monkeypatch.setattr("bridge.client.NAMES_SECONDS", -1)
+    with bridge.serve(x=X) as gone:
+        b = bridge.connect(gone.url, timeout=0.5)
+    with b:
+        assert b._ipython_key_completions_() == ["x"]
+        looked = b._look
+        assert b._ipython_key_completions_() == ["x"]
+        assert not looked.done() or isinstance(looked.exception(), bridge.TransportError)
+
+
+def test_the_rate_of_the_link_is_that_of_the_last_large_answer(server):
+    with bridge.connect(server.url) as b, bridge.serve(large=np.zeros(500_000)) as other:
+        b.read("run/x")
+        assert b["run/x"].plan().rate is None
+        with bridge.connect(other.url) as c:
+            handle = c["large"]
+            c.read("large")
+            assert c.last is not None
+            rate = handle.plan().rate
+            assert rate is not None
+            assert rate == pytest.approx(c.last.nbytes / c.last.seconds)
+            card = c.last._repr_html_()
+            assert "3.8 MiB" in card
+            assert f"<td>{c.last.windows}</td>" in card
+
+
+def test_iterating_over_an_array_gives_its_rows(client):
+    rows = list(client["run/x"])
+    np.testing.assert_array_equal(rows, X)
+
+
+def test_the_receipt_of_a_call_counts_from_when_it_was_asked():
+    with bridge.serve() as server, bridge.connect(server.url) as b:
+        took = threading.Event()
+
+        @server.query
+        def slow() -> int:
+            took.wait(0.05)
+            return 1
+
+        b.call("slow")
+        assert b.last is not None
+        assert b.last.first_seconds >= 0.05
+        b.read_many([])
+        server["x"] = X
+        b.read_many(["x", "x"])
+        assert b.last.seconds > 1e-5
+
+
+def test_handles_may_be_pickled_as_workers_need_them(client):
+    for name in ("run/x", "df", "tree"):
+        handle = client[name]
+        again = pickle.loads(pickle.dumps(handle))
+        assert repr(again) == repr(handle)
+        assert again.plan().nbytes == handle.plan().nbytes
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(client["run/x"]))[1:], X[1:])

@@ -30,6 +30,7 @@ PUBLIC = {
     "__version__",
     "cancelled",
     "connect",
+    "options",
     "serve",
 }
 HEAVY = {"numpy", "pandas", "pyarrow", "scipy", "tqdm", "zmq"}

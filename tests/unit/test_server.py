@@ -13,6 +13,7 @@ import zmq
 
 import bridge
 from bridge import codecs, wire
+from bridge.server import _url_for_others
 from bridge.wire import Request
 
 
@@ -72,11 +73,28 @@ def test_a_query_whose_arguments_have_no_names_is_refused(server):
 
 
 def test_its_repr_says_what_it_does(server):
-    assert repr(server) == f"<Server {server.url}, not started, 0 names>"
+    use = "0 connections in the last minute, 0 B sent"
+    assert repr(server) == f"<Server {server.url}, not started, 0 names; {use}>"
     server.start()
     assert "serving" in repr(server)
     server.close()
     assert "closed" in repr(server)
+
+
+def test_its_card_says_how_to_reach_it_and_what_was_done(server):
+    server["<b>"] = np.zeros(10)
+    with server, bridge.connect(server.url) as b:
+        b.read("<b>")
+        card = server._repr_html_()
+        assert f"b = bridge.connect(&quot;{server.url}&quot;)" in card
+        assert "&lt;b&gt;" in card
+        assert "1 connection in the last minute" in card
+        assert "0 B sent" not in card
+
+
+def test_on_all_addresses_the_card_has_the_name_of_this_computer():
+    assert socket.gethostname() in _url_for_others("tcp://0.0.0.0:5555")
+    assert _url_for_others("tcp://127.0.0.1:5555") == "tcp://127.0.0.1:5555"
 
 
 def test_it_may_be_started_and_closed_twice(server):

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import bridge
 from bridge import selection
 from bridge.codecs import BufferReader
 from bridge.errors import EncodeError, RemoteError
@@ -132,3 +133,13 @@ def test_five_gib_are_computed_in_the_memory_of_a_few_blocks() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 8 * arrays.BLOCK_NBYTES
+
+
+def test_a_large_computed_array_is_fetched_in_windows() -> None:
+    computed = Computed((3000, 1000))
+    assert prod(computed.shape) * computed.dtype.itemsize > arrays.BLOCK_NBYTES
+    with bridge.serve(computed=computed) as server, bridge.connect(server.url) as client:
+        values = client.read("computed")
+        assert client.last is not None
+        assert client.last.windows > 1
+    np.testing.assert_array_equal(values, np.arange(3_000_000).reshape(3000, 1000))

@@ -1,10 +1,7 @@
-"""What people see, also of what a peer sent in the place of a catalogue."""
+"""Sizes, shapes and catalogues as text, also of what a peer sent in the place of one."""
 
 from __future__ import annotations
 
-import io
-import sys
-import threading
 from typing import Any
 
 import pytest
@@ -41,7 +38,7 @@ def test_no_text_of_a_peer_commands_the_terminal(kind):
 
 def test_the_text_of_a_peer_is_cut_in_a_list_and_whole_in_lines():
     assert display.text("a\nb\tc" + "x" * 1000).startswith("a\\nb\\tcxxx")
-    assert len(display.text("x" * 1000)) == display.TEXT
+    assert len(display.text("x" * 1000)) == display.plain.TEXT
     assert display.lines("one\n\ttwo Größe 🙂\x1b") == "one\n\ttwo Größe 🙂\\x1b"
 
 
@@ -94,6 +91,22 @@ def test_a_long_list_says_how_much_is_left_out():
     assert display.list_text([]) == ""
     assert display.list_text(range(6)) == "0, 1, 2, 3, 4, 5"
     assert display.list_text(range(8)) == "0, 1, 2, 3, 4, 5, … 2 more"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 µs"),
+        (2e-6, "2 µs"),
+        (0.0123, "12.3 ms"),
+        (1, "1.0 s"),
+        (59.94, "59.9 s"),
+        (61, "1 min 01 s"),
+        (3 * 3600 + 60, "3 h 01 min"),
+    ],
+)
+def test_times_are_shown_in_the_unit_that_people_use(seconds, text):
+    assert display.seconds_text(seconds) == text
 
 
 def test_shapes_are_shown_with_their_axes():
@@ -165,58 +178,3 @@ def test_a_long_catalogue_says_how_much_is_left_out():
 def test_whatever_a_peer_sends_as_an_entry_can_be_shown(entry):
     assert is_harmless(display.catalogue_text([entry]))
     assert is_harmless(display.signature_text(entry))
-
-
-class _Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_nobody_sees_a_bar_who_does_not_look(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with display.progress_bar("x", None) as progress:
-        assert progress is None
-
-
-def test_on_a_terminal_a_bar_appears_when_it_takes_long(monkeypatch):
-    terminal = _Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(display, "BAR_SECONDS", -1)
-    with display.progress_bar("waveform", None) as progress:
-        assert progress is not None
-        progress(0, 100)
-        progress(50, 100)
-        progress(100, 100)
-    assert "waveform" in terminal.getvalue()
-
-
-def test_on_a_terminal_nothing_appears_when_it_is_soon_over(monkeypatch):
-    terminal = _Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with display.progress_bar("waveform", None) as progress:
-        assert progress is not None
-        progress(0, 100)
-        progress(100, 100)
-    assert terminal.getvalue() == ""
-
-
-def test_other_threads_draw_no_bars(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", _Terminal())
-    seen = []
-
-    def watch():
-        with display.progress_bar("x", None) as progress:
-            seen.append(progress)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    thread.join()
-    assert seen == [None]
-
-
-def test_a_callback_of_the_user_is_used_as_it_is():
-    def mine(done: int, total: int) -> None:
-        pass
-
-    with display.progress_bar("x", mine) as progress:
-        assert progress is mine

@@ -1,39 +1,28 @@
-"""What people see: sizes, shapes, signatures, progress."""
+"""What is known of a server's objects, as plain text."""
 
 from __future__ import annotations
 
-import contextlib
-import importlib.util
 import re
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from bridge.errors import printable
 
 __all__ = [
-    "Progress",
     "catalogue_text",
+    "entry_text",
     "lines",
     "list_text",
     "nbytes_text",
     "parse_nbytes",
-    "progress_bar",
+    "seconds_text",
     "shape_text",
     "signature_text",
     "text",
 ]
 
-# Called with the bytes that are here and those that there will be.
-Progress: TypeAlias = Callable[[int, int], object]
-
 # So much of a text is shown where it is one of several.
 TEXT: Final = 100
-
-# Who waits for less does not look for a bar.
-BAR_SECONDS: Final = 0.5
 
 _UNITS = {"": 1, "b": 1} | {
     f"{letter}{kind}": base**power
@@ -76,6 +65,24 @@ def nbytes_text(nbytes: float) -> str:
     return f"{nbytes / 1024:.1f} TiB"
 
 
+def seconds_text(seconds: float) -> str:
+    """Return a time as people read it.
+
+    Examples
+    --------
+    >>> seconds_text(0.000213), seconds_text(0.0042), seconds_text(12.34), seconds_text(7384)
+    ('213 µs', '4.2 ms', '12.3 s', '2 h 03 min')
+    """
+    if seconds < 1e-3:
+        return f"{seconds * 1e6:.0f} µs"
+    if seconds < 1:
+        return f"{seconds * 1e3:.1f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
 def parse_nbytes(text: int | str) -> int:
     """Return the number of bytes that a size says.
 
@@ -90,33 +97,6 @@ def parse_nbytes(text: int | str) -> int:
     if match is None or match[2] not in _UNITS:
         raise ValueError(f"{text!r} is no size; write bytes, or for example '64MiB' or '1e6'")
     return int(float(match[1]) * _UNITS[match[2]])
-
-
-@contextlib.contextmanager
-def progress_bar(name: str, progress: Progress | None) -> Iterator[Progress | None]:
-    """Give the callback for a transfer: the user's, else a bar if a person watches, else None.
-
-    The bar appears when the transfer takes longer than `BAR_SECONDS`, on a terminal or in a notebook.
-    """
-    if progress is not None or not _is_watched():
-        yield progress
-        return
-    bar: Any = None
-    start = time.monotonic()
-
-    def show(done: int, total: int) -> None:
-        nonlocal bar
-        if bar is None and time.monotonic() - start > BAR_SECONDS and done < total:
-            bar = _tqdm()(total=total, desc=name, unit="B", unit_scale=True, unit_divisor=1024)
-        if bar is not None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-    try:
-        yield show
-    finally:
-        if bar is not None:
-            bar.close()
 
 
 def shape_text(shape: Sequence[int]) -> str:
@@ -163,13 +143,14 @@ def signature_text(entry: dict[str, Any]) -> str:
 
 def catalogue_text(entries: Sequence[dict[str, Any]], *, most: int = 20) -> str:
     """Return a catalogue's entries, a line each, and how many there are beyond."""
-    listed = [f"  {entry.get('name')!r:24} {_entry_text(entry)}" for entry in entries[:most]]
+    listed = [f"  {entry.get('name')!r:24} {entry_text(entry)}" for entry in entries[:most]]
     if len(entries) > most:
         listed.append(f"  … {len(entries) - most} more")
     return "\n".join(listed) or "  (nothing is served here)"
 
 
-def _entry_text(entry: dict[str, Any]) -> str:
+def entry_text(entry: dict[str, Any]) -> str:
+    """Return what an entry of a catalogue says of its object, in a line."""
     size = nbytes_text(entry["nbytes"]) if type(entry.get("nbytes")) is int else ""
     kind = entry.get("kind")
     if kind == "array":
@@ -198,20 +179,3 @@ def _parameter_text(parameter: dict[str, Any]) -> str:
         default = text(parameter["default"])
         written += f" = {default}" if "type" in parameter else f"={default}"
     return written
-
-
-def _is_watched() -> bool:
-    # Bars of several threads would write over each other.
-    if threading.current_thread() is not threading.main_thread():
-        return False
-    return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
-
-
-def _tqdm() -> Any:
-    if "ipykernel" in sys.modules and importlib.util.find_spec("ipywidgets") is not None:
-        from tqdm.notebook import tqdm as notebook_tqdm
-
-        return notebook_tqdm
-    from tqdm import tqdm
-
-    return tqdm

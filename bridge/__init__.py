@@ -48,15 +48,19 @@ __all__ = [
     "TransportError",
     "WireError",
     "__version__",
+    "aio",
     "cancelled",
     "connect",
     "options",
+    "scan_polars",
     "serve",
 ]
 
 if TYPE_CHECKING:
+    from bridge import aio as aio
     from bridge.calls import cancelled
     from bridge.client import Client, connect
+    from bridge.integrations.polars import scan_polars
     from bridge.remote import (
         RemoteArray,
         RemoteChannel,
@@ -82,10 +86,12 @@ else:  # hidden from type checkers, which would take any misspelt name for a laz
         "RemoteTable": "remote",
         "Server": "server",
         "Service": "service",
+        "aio": "aio",
         "cancelled": "calls",
         "connect": "client",
         "load_ipython_extension": "integrations.ipython",
         "options": "remote",
+        "scan_polars": "integrations.polars",
         "serve": "server",
     }
 
@@ -97,7 +103,8 @@ else:  # hidden from type checkers, which would take any misspelt name for a laz
         elif name in _MODULES:
             from importlib import import_module
 
-            value = getattr(import_module(f"bridge.{_MODULES[name]}"), name)
+            value = import_module(f"bridge.{_MODULES[name]}")
+            value = getattr(value, name) if name != _MODULES[name] else value
         else:
             raise AttributeError(f"module 'bridge' has no attribute {name!r}")
         globals()[name] = value

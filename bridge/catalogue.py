@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import difflib
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -49,6 +49,8 @@ class Catalogue(MutableMapping[str, Any]):
         """
         check_name(name)
         source = obj if isinstance(obj, Query | Channel) else _source_of(name, obj)
+        for member in _members(source):
+            check_name(f"{name}/{member}")
         with self._replacing:
             self._sources[name] = source
 
@@ -111,13 +113,18 @@ class Catalogue(MutableMapping[str, Any]):
         raise remote_error("not_found", f"no {name!r} here; {hint}", "KeyError")
 
     def _names(self) -> list[str]:
-        names = set(self._sources.copy())
+        names = set()
+        for name, source in self._sources.copy().items():
+            names.update([name, *(f"{name}/{member}" for member in _members(source))])
         for prefix, directory in self._mounts:
             names.update(prefix + name for name in directory.names())
         return sorted(names)
 
     def _look_up(self, name: str) -> Served | None:
         served = self._sources.get(name)
+        if served is None:
+            group, _, member = name.rpartition("/")
+            served = _members(self._sources.get(group)).get(member)
         for prefix, directory in self._mounts:
             if served is None and name.startswith(prefix):
                 served = directory.find(name.removeprefix(prefix))
@@ -128,6 +135,7 @@ class Catalogue(MutableMapping[str, Any]):
 
         Under a prefix where a directory is mounted it is written to a file there.
         """
+        self._check_whole(name)
         directory, rest = self._mounted(name)
         if directory is None:
             self[name] = obj
@@ -139,6 +147,7 @@ class Catalogue(MutableMapping[str, Any]):
         """Stop serving what a client names; under a mounted directory, remove the file."""
         if self._sources.pop(name, None) is not None:
             return
+        self._check_whole(name)
         self.find(name)
         directory, rest = self._mounted(name)
         if directory is not None:
@@ -152,6 +161,11 @@ class Catalogue(MutableMapping[str, Any]):
                     return directory, name.removeprefix(prefix)
         return None, name
 
+    def _check_whole(self, name: str) -> None:
+        group, _, member = name.rpartition("/")
+        if name not in self._sources and member in _members(self._sources.get(group)):
+            raise remote_error("unsupported", f"{name!r} is a part of {group!r}; write that as a whole")
+
     def append(self, name: str, rows: Any) -> int:
         """Add rows that a client sent to a channel, or to a table or array; return how many there are.
 
@@ -161,6 +175,7 @@ class Catalogue(MutableMapping[str, Any]):
             If there is no such name, or the rows do not fit.
         """
         served = self.find(name)
+        self._check_whole(name)
         try:
             return self._extended(served, name, rows)
         except EncodeError as exc:
@@ -220,6 +235,12 @@ def _source_of(name: str, obj: Any) -> Source:
             "use fewer or shorter names of fields or parameters"
         )
     return source
+
+
+def _members(served: Served | None) -> Mapping[str, Source]:
+    """What is served below the name of something that consists of several arrays."""
+    members: Mapping[str, Source] = getattr(served, "members", {})
+    return members
 
 
 def check_name(name: Any) -> None:

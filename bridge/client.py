@@ -9,7 +9,6 @@ import contextlib
 import itertools
 import math
 import os
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
@@ -24,7 +23,6 @@ from bridge.display.cards import catalogue_card
 from bridge.errors import Changed, IdleTimeout, Lagged, RemoteError, TransportError, WireError
 from bridge.exchange import (
     CONNECT_SECONDS,
-    NEVER,
     WAIT,
     Answer,
     Exchange,
@@ -351,6 +349,9 @@ class Client(Mapping[str, Any]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._start(**state)
 
+    def __dask_tokenize__(self) -> Any:
+        return "zbridge", self.url
+
     def __repr__(self) -> str:
         return f"<Client {self.url}\n{display.catalogue_text(self._catalogue)}>"
 
@@ -404,7 +405,6 @@ class Client(Mapping[str, Any]):
         allocate: Allocate = codecs.allocate,
         progress: Progress | None = None,
         timeout: float | None = None,
-        cancelled: threading.Event | None = None,
     ) -> tuple[Any, str]:
         keys: dict[str, Any] = {"name": name, "max_bytes": self._exchange.inline_bytes}
         if select is not None:
@@ -420,7 +420,6 @@ class Client(Mapping[str, Any]):
                     timeout=self.timeout if timeout is None else timeout,
                     allocate=allocate,
                     progress=bar,
-                    cancelled=cancelled or NEVER,
                 )
             )
         return self._decoded(answer), answer.version

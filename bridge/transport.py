@@ -34,6 +34,7 @@ __all__ = ["DEFAULT_URL", "Envelope", "Link", "Listener", "Unreachable"]
 
 Envelope: TypeAlias = list[bytes]
 Frames: TypeAlias = Sequence[bytes | memoryview]
+Check: TypeAlias = Callable[[], None]
 Place: TypeAlias = Callable[[bytes], Sequence[memoryview] | None]
 
 DEFAULT_PORT: Final = 5555
@@ -124,6 +125,10 @@ _WATCHED = _CONNECTED | _READY | _LOST | _NO_HANDSHAKE
 
 # Contexts do not survive a fork: a child makes its own, and leaves its parent's alone.
 _contexts: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
+
+
+def _go_on() -> None:
+    """Let a wait go on."""
 
 
 class Unreachable(TransportError):
@@ -365,8 +370,15 @@ class Link:
                 "inproc://name"
             ) from exc
 
-    def open(self, seconds: float) -> None:
+    def open(self, seconds: float, check: Check = _go_on) -> None:
         """Wait until the connection is made and the ZeroMQ handshake is done.
+
+        Parameters
+        ----------
+        seconds
+            How long to wait.
+        check
+            Is called now and then, and ends the wait by what it raises.
 
         Raises
         ------
@@ -383,11 +395,21 @@ class Link:
                 asked = True
                 self._ask_for_cause(left)
             self._poller.poll(_milliseconds(min(left, WAIT_SLICE)))
+            check()
             self._hear_monitor()
         self._lost = False
 
-    def send(self, frames: Frames, seconds: float) -> None:
+    def send(self, frames: Frames, seconds: float, check: Check = _go_on) -> None:
         """Send a request. Large frames are not copied: they must not change until it is answered.
+
+        Parameters
+        ----------
+        frames
+            The header and the buffers.
+        seconds
+            How long to wait while the connection takes nothing.
+        check
+            As for `open`.
 
         Raises
         ------
@@ -403,6 +425,7 @@ class Link:
             pass
         deadline = time.monotonic() + seconds
         while not self._socket.poll(_milliseconds(WAIT_SLICE), zmq.POLLOUT):
+            check()
             if not self.is_usable():
                 raise TransportError(f"the connection to {self.url} was lost")
             if time.monotonic() >= deadline:

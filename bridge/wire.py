@@ -32,7 +32,8 @@ list       [after, limit]                      ``entries``: a page of the catalo
                                                names, after the name `after`; ``more``: true if names
                                                are left
 describe   name                                ``entry``; for tables also ``object``: the table
-                                               without its rows
+                                               without its rows; for what has names for its axes, a
+                                               tree of these (`bridge.sources.labelled`)
 get        name, [select, as, max_bytes]       ``version``, ``object``, ``buffers``, or a transfer
 get        name, start, [wait, version,        of a channel: ``next``, ``version``, and ``object``,
            max_bytes]                          ``buffers`` or a transfer if there are rows

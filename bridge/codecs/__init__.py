@@ -64,6 +64,10 @@ MAX_NESTING = 32
 # Every dtype on the wire is content with this alignment, and so is every Arrow type.
 ALIGNMENT = 8
 
+# Where room is made for a buffer: a line of the processor's cache, which jax asks for to take an array as it
+# lies, and Arrow recommends.
+PLACED = 64
+
 # Below this a received buffer is copied into memory of its own: a small ZeroMQ frame is a slice of a
 # receive buffer that the view would keep alive whole.
 COPY_BELOW = 64 * 1024
@@ -194,6 +198,11 @@ def encode_into(obj: Any, buffers: list[Buffer]) -> Descriptor:
     codec = _codec_for(type(obj))
     if codec is not None:
         module = _module(codec)
+    elif type(obj).__module__.partition(".")[0] == "xarray":
+        raise EncodeError(
+            f"{_full_name(type(obj))} has labels, which would be lost; assign it to a name of a server, or "
+            "send obj.values, or obj.to_dict(data='array')"
+        )
     elif hasattr(obj, "__arrow_c_stream__"):
         module = _module(_BY_KIND["table"])
     elif hasattr(obj, "__dlpack__") or hasattr(obj, "__array__"):
@@ -234,14 +243,14 @@ def allocate(descriptor: Any, lengths: Sequence[int]) -> list[Buffer]:
     Returns
     -------
     list of memoryview
-        One writable, aligned destination for each buffer. Those of an Arrow table lie end to end in one
-        piece of memory, so that it can be decoded where it lies.
+        One writable destination for each buffer, at a multiple of `PLACED`. Those of an Arrow table lie
+        end to end in one piece of memory, so that it can be decoded where it lies.
     """
     if isinstance(descriptor, dict) and descriptor.get("kind") in JOINED:
-        region = np.empty(sum(lengths), np.uint8).data
+        region = _room(sum(lengths))
         ends = list(accumulate(lengths))
         return [region[end - n : end] for n, end in zip(lengths, ends, strict=True)]
-    return [np.empty(n, np.uint8).data for n in lengths]
+    return [_room(n) for n in lengths]
 
 
 def decode_from(descriptor: Any, reader: BufferReader) -> Any:
@@ -312,6 +321,12 @@ def _full_name(cls: type) -> str:
 def _is_aligned(view: memoryview) -> bool:
     address: int = np.frombuffer(view, np.uint8).__array_interface__["data"][0]
     return address % ALIGNMENT == 0
+
+
+def _room(nbytes: int) -> Buffer:
+    room = np.empty(nbytes + PLACED - 1, np.uint8)
+    start = -room.ctypes.data % PLACED
+    return room[start : start + nbytes].data
 
 
 def _copy(view: memoryview) -> memoryview:

@@ -20,13 +20,7 @@ from typing import Final
 
 from bridge.errors import IdleTimeout, RemoteError, TransportError
 from bridge.exchange.pool import CONNECT_SECONDS, PIPELINED, Pool
-from bridge.exchange.question import (
-    NEVER,
-    Answer,
-    Cancelled,
-    Question,
-    Receipt,
-)
+from bridge.exchange.question import Answer, Question, Receipt
 from bridge.exchange.windows import Fetch, Put
 from bridge.transport import Unreachable
 from bridge.wire import Reply
@@ -34,10 +28,8 @@ from bridge.wire import Reply
 __all__ = [
     "CONNECT_SECONDS",
     "INLINE_BYTES",
-    "NEVER",
     "WAIT",
     "Answer",
-    "Cancelled",
     "Exchange",
     "Question",
     "Receipt",

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from bridge import wire
 from bridge.errors import IdleTimeout, TransportError
 from bridge.exchange.question import IdleClock, Question
+from bridge.giving_up import Cancelled, check_given_up
 from bridge.tracebacks import hide_frames
 from bridge.transport import Link, Unreachable, with_default_port
 from bridge.wire import Frames, Reply, Request
@@ -111,7 +112,7 @@ class Pool:
             buffers=question.buffers,
             lengths=question.lengths,
         )
-        link.send(wire.pack_request(request), question.timeout)
+        link.send(wire.pack_request(request), question.timeout, check_given_up)
         return request_id
 
     @contextlib.contextmanager
@@ -121,12 +122,12 @@ class Pool:
         link = self._idle_link() or Link(self.url)
         try:
             if not link.is_usable():
-                link.open(min(clock.left, CONNECT_SECONDS))
+                link.open(min(clock.left, CONNECT_SECONDS), check_given_up)
             yield link
         except BaseException as exc:
             hide_frames(exc)
             if not isinstance(exc, TransportError):
-                with contextlib.suppress(TransportError):
+                with contextlib.suppress(TransportError, Cancelled):
                     for op, keys in question.farewell:
                         self.send(link, Question(op=op, keys=keys, timeout=0.0))
             link.close()

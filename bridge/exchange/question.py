@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from bridge import codecs
 from bridge.codecs import Allocate
 from bridge.display import Progress, nbytes_text, seconds_text
 from bridge.display.cards import facts_card
 from bridge.errors import IdleTimeout
+from bridge.giving_up import check_given_up
 
-__all__ = ["NEVER", "Answer", "Cancelled", "IdleClock", "Question", "Receipt"]
-
-# The `cancelled` of whoever does not cancel: to make one for each small read would take longer than its JSON.
-NEVER: Final = threading.Event()
-
-
-class Cancelled(Exception):
-    """The caller gave the answer up. Never leaves the library."""
+__all__ = ["Answer", "IdleClock", "Question", "Receipt"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +110,6 @@ class Question:
         Called as ``progress(done, total)``, in bytes, whenever a window has landed.
     allocate
         Takes the descriptor and the lengths of the buffers, and returns their destinations.
-    cancelled
-        Set by another thread to give the answer up.
     farewell
         The ops and keys of requests that are sent when the answer is given up, so that the server does not
         work for nobody.
@@ -131,7 +122,6 @@ class Question:
     timeout: float
     progress: Progress | None = None
     allocate: Allocate = codecs.allocate
-    cancelled: threading.Event = NEVER
     farewell: Sequence[tuple[str, dict[str, Any]]] = ()
 
 
@@ -147,10 +137,6 @@ class IdleClock:
         """Begin anew: something has arrived."""
         self._deadline = time.monotonic() + self.timeout
 
-    def pause(self, seconds: float) -> None:
-        """Wait, unless the caller gives up."""
-        self._question.cancelled.wait(seconds)
-
     @property
     def left(self) -> float:
         """Seconds until the timeout, never less than a moment."""
@@ -158,9 +144,8 @@ class IdleClock:
 
     def check(self, url: str) -> None:
         """Raise if the time is over, or the caller gave up."""
+        check_given_up()
         question = self._question
-        if question.cancelled.is_set():
-            raise Cancelled
         if time.monotonic() >= self._deadline:
             what = (
                 f"{question.op!r} of {question.keys['name']!r}"

@@ -28,6 +28,7 @@ from bridge.exchange.pool import (
     awaited,
 )
 from bridge.exchange.question import Answer, IdleClock, Question
+from bridge.giving_up import NEVER, given_up_by, pause
 from bridge.transfer import Download, EndToEnd, Windows, cut
 from bridge.transport import Link
 from bridge.wire import Reply
@@ -91,7 +92,7 @@ def move(
         offset, length = waiting.pop(reply.id)
         if reply.error is not None and reply.error.code == "busy":
             windows.lose(offset)
-            clock.pause(BUSY_SECONDS)
+            pause(BUSY_SECONDS)
             continue
         if reply.error is not None:
             raise reply.error
@@ -205,7 +206,7 @@ class Fetch:
                 raise
             except TransportError:
                 self._clock.check(self._pool.url)
-                self._clock.pause(BUSY_SECONDS)
+                pause(BUSY_SECONDS)
 
     def _report(self) -> None:
         download = self._download
@@ -257,8 +258,9 @@ class Put:
 
     def _cancel(self) -> None:
         """Tell the server on another connection: on this one, the word may be behind megabytes."""
+        question = Question(op="cancel", keys=self._token, timeout=CANCEL_SECONDS)
         with contextlib.suppress(BridgeError):
-            self._pool.ask_now(Question(op="cancel", keys=self._token, timeout=CANCEL_SECONDS))
+            given_up_by(NEVER, self._pool.ask_now, question)
 
     def _run(self) -> Reply:
         pool, question, windows = self._pool, self._question, self._windows

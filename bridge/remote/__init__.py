@@ -59,7 +59,7 @@ def handle_of(
     ways
         How to fetch, call and follow.
     skeleton
-        Of a table: the same without its rows.
+        Of a table: the same without its rows. Of what has labels: these.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def handle_of(
             "ValueError",
         )
     if kind == "array":
-        return RemoteArray(entry, ways.fetch, rate=ways.rate)
+        return RemoteArray(entry, ways.fetch, skeleton, rate=ways.rate)
     if kind == "table":
         rows = entry.get("rows")
         known = type(skeleton).__name__ in _SKELETONS.get(str(entry.get("format")), ())
@@ -90,5 +90,5 @@ def handle_of(
     if kind == "channel":
         return RemoteChannel(entry, ways.follow)
     if kind == "object":
-        return RemoteObject(entry, ways.fetch, rate=ways.rate)
+        return RemoteObject(entry, ways.fetch, skeleton, rate=ways.rate)
     raise WireError(f"{entry['name']!r} is of the kind {str(kind)[:40]!r}; upgrade zbridge on this side")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +19,10 @@ from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead
 from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
 from bridge.remote.peek import Peek, array_peek
 
+if TYPE_CHECKING:
+    import dask.array as da
+    import xarray as xr
+
 __all__ = ["RemoteArray"]
 
 
@@ -31,6 +34,8 @@ class RemoteArray(Handle):
     shape : tuple of int
     dtype : numpy.dtype
     ndim, size : int
+    labels : dict or None
+        Of an `xarray.DataArray`: its dims, attrs, name, and the entries of its coordinates.
 
     Examples
     --------
@@ -41,8 +46,11 @@ class RemoteArray(Handle):
     ((3, 4), dtype('float64'), array([1., 9.]))
     """
 
-    def __init__(self, entry: Entry, fetch: Fetch, *, rate: Rate = unknown_rate) -> None:
+    def __init__(
+        self, entry: Entry, fetch: Fetch, labels: Any = None, *, rate: Rate = unknown_rate
+    ) -> None:
         super().__init__(entry, fetch, rate=rate)
+        self.labels = labels
         self.shape = array.decode_shape(entry.get("shape"))
         self.dtype = from_wire(entry.get("dtype"))
         self.ndim = len(self.shape)
@@ -142,7 +150,6 @@ class RemoteArray(Handle):
             rows = max(1, display.parse_nbytes(nbytes) // max(1, row_nbytes))
         if rows < 1:
             raise ValueError(f"rows is {rows}; a block has at least one")
-        cancelled = threading.Event()
 
         def read(start: int) -> tuple[Any, str]:
             return self._fetch(
@@ -150,12 +157,39 @@ class RemoteArray(Handle):
                 select=[[start, start + rows, None]],
                 progress=no_bar,
                 timeout=timeout,
-                cancelled=cancelled,
             )
 
-        return one_ahead(
-            map(partial(partial, read), range(0, self.shape[0], rows)), cancelled, self.name
-        )
+        return one_ahead(map(partial(partial, read), range(0, self.shape[0], rows)), self.name)
+
+    def to_dask(self, chunks: Any = "auto") -> da.Array:
+        """Return a dask array whose blocks are fetched where and when they are needed. Needs dask.
+
+        Parameters
+        ----------
+        chunks
+            As in `dask.array.from_array`: a shape, a size such as "64MiB", or "auto".
+
+        Returns
+        -------
+        dask.array.Array
+            Of the data as it is now. Equal handles give equal tokens. Its tasks raise `Changed` once the
+            data is replaced on the server. One empty part is fetched at once, which tells of a mask.
+        """
+        from bridge.integrations.dask import array_of
+
+        blocks: da.Array = array_of(self, chunks)
+        return blocks
+
+    def to_xarray(self) -> xr.DataArray:
+        """Return a DataArray whose values are fetched when they are looked at. Needs xarray."""
+        from bridge.integrations.xarray import opened
+
+        array: xr.DataArray = opened(self)
+        return array
+
+    def member(self, name: str, entry: Entry) -> RemoteArray:
+        """Return the handle of a coordinate; `labels` hold its entry. No I/O."""
+        return RemoteArray({**entry, "name": f"{self.name}/{name}"}, self._fetch, rate=self._rate)
 
     def peek(self, *, seconds: float = 1.0) -> Peek:
         """Fetch a small look: the first items, and lowest, highest, missing and spread of a sample.

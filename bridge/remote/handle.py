@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
-from typing import Any, Protocol, TypeAlias
+from functools import partial
+from typing import Any, Protocol, Self, TypeAlias
 
 from bridge import codecs, display
 from bridge.codecs import Allocate, Buffer
 from bridge.display import Progress
 from bridge.errors import Changed, WireError
+from bridge.giving_up import check_given_up, given_up_by
 from bridge.remote.large import Plan, Rate, unknown_rate
 from bridge.threads import DaemonThreads
 from bridge.transfer import MAX_IN_FLIGHT
@@ -33,7 +36,6 @@ class Fetch(Protocol):
         allocate: Allocate = codecs.allocate,
         progress: Progress | None = None,
         timeout: float | None = None,
-        cancelled: threading.Event | None = None,
     ) -> tuple[Any, str]:
         """Return the selected part of what the server holds under `name`, and its version."""
 
@@ -63,6 +65,29 @@ class Handle:
         in_flight = min(nbytes, MAX_IN_FLIGHT)
         return Plan(name=self.name, nbytes=nbytes, memory=nbytes + in_flight, rate=self._rate())
 
+    def pinned(self) -> Self:
+        """Return a handle to the same data, that reads no other: once it is replaced, `Changed` is raised.
+
+        For those who put together what they read in parts. No I/O.
+        """
+        handle = copy.copy(self)
+        handle._fetch = partial(_fetch_same, self._fetch, self.version)
+        return handle
+
+    def __dask_tokenize__(self) -> Any:
+        from dask.base import normalize_token
+
+        return normalize_token((self._fetch, self.name, self.version))
+
+
+def _fetch_same(fetch: Fetch, expected: str, name: str, **options: Any) -> tuple[Any, str]:
+    obj, version = fetch(name, **options)
+    if version != expected:
+        raise Changed(
+            f"{name!r} was replaced on the server since this handle was made; get another, b[{name!r}]"
+        )
+    return obj, version
+
 
 def whole_number(entry: Entry, key: str) -> int:
     """Return what an entry says under a key, by default 0; refuse what is no number of rows or bytes."""
@@ -75,28 +100,27 @@ def whole_number(entry: Entry, key: str) -> int:
     return number
 
 
-def one_ahead(
-    reads: Iterator[Callable[[], tuple[Any, str]]], cancelled: threading.Event, name: str
-) -> Iterator[Any]:
+def one_ahead(reads: Iterator[Callable[[], tuple[Any, str]]], name: str) -> Iterator[Any]:
     """Yield the results of reads, each begun while the result before it is being used."""
     thread = DaemonThreads(1)
+    gave_up = threading.Event()
     version = None
     try:
         read = next(reads, None)
-        following = thread.submit(read) if read is not None else None
+        following = thread.submit(given_up_by, gave_up, read) if read is not None else None
         while following is not None:
             while not wait([following], timeout=0.1).done:
-                pass  # in slices: a wait without end does not see Ctrl-C everywhere
+                check_given_up()  # in slices, also as a wait without end does not see Ctrl-C everywhere
             block, its_version = following.result()
             if version not in (None, its_version):
                 raise Changed(f"{name!r} was replaced on the server between two blocks; begin again")
             version = its_version
             read = next(reads, None)
-            following = thread.submit(read) if read is not None else None
+            following = thread.submit(given_up_by, gave_up, read) if read is not None else None
             yield block
             del block
     finally:
-        cancelled.set()
+        gave_up.set()
         thread.shutdown(cancel_futures=True)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from bridge.remote.peek import PEEK_COLUMNS, Peek, table_peek
 from bridge.selection import TableSelection
 
 if TYPE_CHECKING:
+    import dask.dataframe as dd
     import pandas as pd
     import polars as pl
     import pyarrow as pa
@@ -177,6 +177,13 @@ class RemoteTable(Handle):
         Changed
             If the table is replaced on the server in between.
         """
+        return self._batches(rows, None, timeout)
+
+    def arrow_batches(self, rows: int = 100_000, *, timeout: float | None = None) -> Iterator[pa.Table]:
+        """Like `batches`, but each a `pyarrow.Table`, whatever the server holds."""
+        return self._batches(rows, None if self._is_arrow else "arrow", timeout)
+
+    def _batches(self, rows: int, form: str | None, timeout: float | None) -> Iterator[Any]:
         if rows < 1:
             raise ValueError(f"rows is {rows}; a batch has at least one")
         selected = self._selected.rows or slice(None)
@@ -185,17 +192,16 @@ class RemoteTable(Handle):
             raise EncodeError(
                 "batches go forward from row to row: slice with neither step nor negative bounds"
             )
-        cancelled = threading.Event()
         known = self.num_rows
         end = sys.maxsize if known is None else start + known
         end = end if stop is None else min(end, stop)
 
         def read(first: int) -> tuple[Any, str]:
             part = self._narrowed(rows=slice(first, min(first + rows, end)))
-            return part._read(None, progress=no_bar, timeout=timeout, cancelled=cancelled)
+            return part._read(form, progress=no_bar, timeout=timeout)
 
         reads = map(partial(partial, read), range(start, end, rows))
-        for batch in one_ahead(reads, cancelled, self.name):
+        for batch in one_ahead(reads, self.name):
             if len(batch):
                 yield batch
             if len(batch) < rows:
@@ -249,6 +255,30 @@ class RemoteTable(Handle):
         table, _ = self._read(None if self._is_arrow else "arrow", timeout=timeout)
         return table if isinstance(table, pa.Table) else pa.Table.from_batches([table])
 
+    def to_dask(self, partitions: int | None = None) -> dd.DataFrame:
+        """Return a dask DataFrame whose partitions are fetched where and when they are needed. Needs dask.
+
+        Parameters
+        ----------
+        partitions
+            How many, of about as many rows each; by default so many that each has about 64 MiB.
+
+        Returns
+        -------
+        dask.dataframe.DataFrame
+            Of the data as it is now. Its tasks raise `Changed` once the data is replaced on the server. The
+            columns of an Arrow table have Arrow's dtypes, whose missing values change no dtype.
+
+        Raises
+        ------
+        ValueError
+            If this table is filtered: how many rows pass is not known.
+        """
+        from bridge.integrations.dask import frame_of
+
+        frame: dd.DataFrame = frame_of(self, partitions)
+        return frame
+
     def to_polars(self, *, timeout: float | None = None) -> pl.DataFrame:
         """Fetch the table as a polars DataFrame. Needs polars."""
         try:
@@ -259,6 +289,11 @@ class RemoteTable(Handle):
         if not isinstance(frame, pl.DataFrame):
             raise WireError("the server's table has no form in polars")
         return frame
+
+    def __dask_tokenize__(self) -> Any:
+        from dask.base import normalize_token
+
+        return super().__dask_tokenize__(), normalize_token(self._selected)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         check_implicit(self.name, self.plan().nbytes, "the Arrow stream", f"b[{self.name!r}].to_arrow()")
@@ -328,15 +363,24 @@ class RemoteTable(Handle):
         return self._fetch(self.name, select=select or None, buffers=buffers, form=form, **options)
 
 
-def frame_of(table: pa.Table) -> pd.DataFrame:
+def frame_of(
+    table: pa.Table, *, types_mapper: Callable[[pa.DataType], Any] | None = None
+) -> pd.DataFrame:
     """Convert an Arrow table of a peer to a DataFrame, with the index that pandas had noted in it.
 
     Arrow's own conversion hands what the metadata says to parsers of Python and numpy. Here only the index
     is taken from it: the names of columns, or the numbers of a range.
+
+    Parameters
+    ----------
+    table
+        A Table or a RecordBatch.
+    types_mapper
+        From Arrow's types to pandas' dtypes, as in `pyarrow.Table.to_pandas`.
     """
     import pandas as pd
 
-    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, types_mapper=types_mapper)
     try:
         noted = strict_json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
     except WireError:

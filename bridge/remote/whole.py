@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge import display
 from bridge.display import Progress
 from bridge.display.cards import handle_card
+from bridge.remote.array import RemoteArray
 from bridge.remote.handle import Entry, Fetch, Handle, whole_number
 from bridge.remote.large import Plan, Rate, unknown_rate
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["RemoteChannel", "RemoteObject", "RemoteQuery", "RemoteStream"]
 
@@ -22,10 +26,15 @@ class RemoteObject(Handle):
     ----------
     type_name : str
         The name of its class.
+    labels : dict or None
+        Of an `xarray.Dataset`: its attrs, and the dims, attrs and entries of its variables.
     """
 
-    def __init__(self, entry: Entry, fetch: Fetch, *, rate: Rate = unknown_rate) -> None:
+    def __init__(
+        self, entry: Entry, fetch: Fetch, labels: Any = None, *, rate: Rate = unknown_rate
+    ) -> None:
         super().__init__(entry, fetch, rate=rate)
+        self.labels = labels
         self.type_name = display.text(entry.get("type", "object"))
 
     def read(self, *, progress: Progress | None = None, timeout: float | None = None) -> Any:
@@ -35,6 +44,23 @@ class RemoteObject(Handle):
     def plan(self) -> Plan:
         """Return what it would cost to read the object. No I/O."""
         return self._plan(self.nbytes)
+
+    def to_xarray(self) -> xr.Dataset:
+        """Return a Dataset whose values are fetched when they are looked at. Needs xarray.
+
+        Raises
+        ------
+        ValueError
+            If this is no Dataset.
+        """
+        from bridge.integrations.xarray import opened
+
+        dataset: xr.Dataset = opened(self)
+        return dataset
+
+    def member(self, name: str, entry: Entry) -> RemoteArray:
+        """Return the handle of a variable; `labels` hold its entry. No I/O."""
+        return RemoteArray({**entry, "name": f"{self.name}/{name}"}, self._fetch, rate=self._rate)
 
     def __repr__(self) -> str:
         return f"<RemoteObject {self.name!r} {self._what}>"

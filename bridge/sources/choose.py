@@ -15,7 +15,9 @@ from bridge.sources import Source
 from bridge.sources.arrays import ArrayReader, ComputedArray
 from bridge.sources.formats import is_one_folder, members_of
 from bridge.sources.guests import dataset_source, lazy_frame_source, relation_source
+from bridge.sources.labelled import LabelledArray, LabelledGroup
 from bridge.sources.memory import ArraySource, FrameSource, ObjectSource, TableSource
+from bridge.sources.partitioned import PartitionedFrame
 
 __all__ = ["source_of"]
 
@@ -29,6 +31,9 @@ _SOURCES: dict[tuple[str, str], Callable[[Any], Source]] = {
     ("pyarrow", "Table"): TableSource,
     ("pyarrow", "RecordBatch"): TableSource,
     ("pyarrow", "Dataset"): dataset_source,
+    ("dask", "DataFrame"): PartitionedFrame,
+    ("xarray", "DataArray"): LabelledArray,
+    ("xarray", "Dataset"): LabelledGroup,
     ("polars", "LazyFrame"): lazy_frame_source,
     ("duckdb", "DuckDBPyRelation"): relation_source,
     ("_duckdb", "DuckDBPyRelation"): relation_source,

@@ -19,7 +19,7 @@ from bridge.errors import EncodeError, WireError
 from bridge.sources import Plan
 from bridge.sources.rows import alike, joined
 
-__all__ = ["ArraySource", "FrameSource", "ObjectSource", "TableSource"]
+__all__ = ["ArraySource", "FrameSource", "ObjectSource", "TableSource", "frame_plan"]
 
 # Up to this size an answer is made where the request is read: handing it to a thread costs more.
 QUICK_BYTES = 64 * 1024
@@ -106,9 +106,7 @@ class FrameSource:
 
     def plan(self, select: Any, reader: BufferReader, form: str | None) -> Plan:
         plan = selection.plan_frame(self._frame, _table_selection(select, reader))
-        if form is None:
-            return _plan(self._version, plan.nbytes, plan.build, held=select is not None)
-        return _stream_plan(self._version, plan.nbytes, lambda: _arrow_of(plan.build()))
+        return frame_plan(self._version, plan, form, held=select is not None)
 
 
 class TableSource:
@@ -189,6 +187,13 @@ class ObjectSource:
                 code="unsupported",
             )
         return _plan(self._version, self._nbytes, lambda: self._obj, held=False)
+
+
+def frame_plan(version: str, plan: selection.Plan[Any], form: str | None, *, held: bool) -> Plan:
+    """Plan to send a part of a DataFrame, as it is or as Arrow; see `Source.plan`."""
+    if form is None:
+        return _plan(version, plan.nbytes, plan.build, held=held)
+    return _stream_plan(version, plan.nbytes, lambda: _arrow_of(plan.build()))
 
 
 def _appended(rows: Any, more: Any) -> Any:

@@ -42,9 +42,9 @@ def messages(monkeypatch):
     sent = []
     send = Link.send
 
-    def noted(link, frames, seconds):
+    def noted(link, frames, *options):
         sent.append(frames)
-        send(link, frames, seconds)
+        send(link, frames, *options)
 
     monkeypatch.setattr(Link, "send", noted)
     return sent

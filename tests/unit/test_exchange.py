@@ -11,7 +11,8 @@ import pytest
 
 from bridge import codecs, wire
 from bridge.errors import Changed, IdleTimeout, RemoteError, TransportError, WireError, remote_error
-from bridge.exchange import Cancelled, Exchange, Question
+from bridge.exchange import Exchange, Question
+from bridge.giving_up import Cancelled, given_up_by
 from bridge.service import Service
 from tests import peers
 
@@ -368,7 +369,7 @@ def test_an_answer_that_was_given_up_is_not_waited_for(exchange, peer):
 
     peer.change = give_up
     with pytest.raises(Cancelled):
-        exchange.ask(get("x", timeout=1000.0, cancelled=cancelled))
+        given_up_by(cancelled, exchange.ask, get("x", timeout=1000.0))
     peer.change = lambda request, reply: [reply]
     np.testing.assert_array_equal(exchange.fetch(get("x")).decode()[0], X)
 

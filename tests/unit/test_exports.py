@@ -28,9 +28,11 @@ PUBLIC = {
     "TransportError",
     "WireError",
     "__version__",
+    "aio",
     "cancelled",
     "connect",
     "options",
+    "scan_polars",
     "serve",
 }
 HEAVY = {"numpy", "pandas", "pyarrow", "scipy", "tqdm", "zmq"}

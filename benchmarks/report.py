@@ -17,7 +17,7 @@ MEMORY_SLACK: Final = 32 * 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A ratio that zbridge is to reach against a peer.
+    """A ratio that zbridge, or one of its forms, is to reach against a peer.
 
     Attributes
     ----------
@@ -31,6 +31,8 @@ class Target:
         Bytes per second, divided by the peer's.
     at_most
         Or: the median of the round trips, divided by the peer's.
+    ours
+        Which contender.
     """
 
     payload: str
@@ -38,6 +40,7 @@ class Target:
     peer_payload: str = ""
     at_least: float | None = None
     at_most: float | None = None
+    ours: str = "zbridge"
 
 
 TARGETS: Final = (
@@ -52,6 +55,7 @@ TARGETS: Final = (
     Target(payload="mixed-1M", peer="pickle-oob", at_least=1.5),
     Target(payload="array-800B", peer="zmq", at_most=1.3),
     Target(payload="array-800B", peer="flight", at_most=0.6),
+    Target(payload="array-256MiB", ours="zbridge-curve", peer="flight", at_least=1.3),
 )
 
 
@@ -73,18 +77,19 @@ def ratios(speed: Data) -> list[Data]:
     Returns
     -------
     list of dict
-        For each of `TARGETS` whose payload and peer were measured: ``payload``, ``peer``,
+        For each of `TARGETS` whose payload and peer were measured: ``payload``, ``ours``, ``peer``,
         ``peer_payload``, ``ratio``, ``at_least`` or ``at_most``, ``reached``.
     """
     found = []
     for target in TARGETS:
         other = target.peer_payload or target.payload
-        ours = speed["seconds"].get(target.payload, {}).get("zbridge")
+        ours = speed["seconds"].get(target.payload, {}).get(target.ours)
         theirs = speed["seconds"].get(other, {}).get(target.peer)
         if not ours or not theirs:
             continue
         times = statistics.median(ours) / statistics.median(theirs)
-        row: Data = {"payload": target.payload, "peer": target.peer, "peer_payload": other}
+        row: Data = {"payload": target.payload, "ours": target.ours}
+        row |= {"peer": target.peer, "peer_payload": other}
         if target.at_most is not None:
             row |= {"ratio": times, "at_most": target.at_most, "reached": times <= target.at_most}
         else:
@@ -139,7 +144,8 @@ def _ratio_lines(rows: Sequence[Data]) -> Iterator[str]:
         bound = f"at most {row['at_most']}" if "at_most" in row else f"at least {row['at_least']}"
         peer = row["peer"] if row["peer"] != "zbridge" else f"itself, {row['peer_payload']}"
         reached = "reached" if row["reached"] else "NOT reached"
-        yield f"  {row['payload']:14} {peer:21} {row['ratio']:6.2f} × {what:11} {bound:14} {reached}"
+        payload = row["payload"] if row["ours"] == "zbridge" else f"{row['payload']}, {row['ours']}"
+        yield f"  {payload:14} {peer:21} {row['ratio']:6.2f} × {what:11} {bound:14} {reached}"
 
 
 def _memory_lines(memory: Data) -> Iterator[str]:

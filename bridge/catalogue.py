@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from bridge import wire
 from bridge.codecs import strict_json
 from bridge.errors import EncodeError, remote_error
+from bridge.rights import EVERYTHING, Rights
 from bridge.sources import Entry, Source, entry_or_reason
 from bridge.sources.channel import Channel
 from bridge.sources.choose import source_of
@@ -94,8 +95,10 @@ class Catalogue(MutableMapping[str, Any]):
         """
         self._mounts.append((prefix, Directory(Path(path))))
 
-    def find(self, name: str) -> Served:
+    def find(self, name: str, rights: Rights = EVERYTHING) -> Served:
         """Return what is served under a name that a client gave.
+
+        What it may not see is not there.
 
         Raises
         ------
@@ -103,12 +106,14 @@ class Catalogue(MutableMapping[str, Any]):
             ``not_found``, with the name that was perhaps meant.
         """
         served = self._look_up(name)
-        if served is not None:
+        if served is not None and rights.sees(name):
             return served
-        names = self._names()[:SIMILAR_NAMES]
-        close = difflib.get_close_matches(name, names, n=1)
+        names = rights.visible(self._names())
+        close = difflib.get_close_matches(name, names[:SIMILAR_NAMES], n=1)
         hint = (
-            f"did you mean {close[0]!r}?" if close else f"there are {len(self)} names; 'list' gives them"
+            f"did you mean {close[0]!r}?"
+            if close
+            else f"there are {len(names)} names; 'list' gives them"
         )
         raise remote_error("not_found", f"no {name!r} here; {hint}", "KeyError")
 
@@ -143,12 +148,12 @@ class Catalogue(MutableMapping[str, Any]):
             directory.save(rest, obj)
         return str(self.find(name).entry().get("version", ""))
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, rights: Rights = EVERYTHING) -> None:
         """Stop serving what a client names; under a mounted directory, remove the file."""
         if self._sources.pop(name, None) is not None:
             return
         self._check_whole(name)
-        self.find(name)
+        self.find(name, rights)
         directory, rest = self._mounted(name)
         if directory is not None:
             directory.remove(rest)
@@ -166,7 +171,7 @@ class Catalogue(MutableMapping[str, Any]):
         if name not in self._sources and member in _members(self._sources.get(group)):
             raise remote_error("unsupported", f"{name!r} is a part of {group!r}; write that as a whole")
 
-    def append(self, name: str, rows: Any) -> int:
+    def append(self, name: str, rows: Any, rights: Rights = EVERYTHING) -> int:
         """Add rows that a client sent to a channel, or to a table or array; return how many there are.
 
         Raises
@@ -174,7 +179,7 @@ class Catalogue(MutableMapping[str, Any]):
         RemoteError
             If there is no such name, or the rows do not fit.
         """
-        served = self.find(name)
+        served = self.find(name, rights)
         self._check_whole(name)
         try:
             return self._extended(served, name, rows)
@@ -197,12 +202,14 @@ class Catalogue(MutableMapping[str, Any]):
             served = self.find(name)
         return served.append(rows)
 
-    def page(self, after: str, limit: int | None = None) -> tuple[list[Entry], bool]:
+    def page(
+        self, after: str, limit: int | None = None, rights: Rights = EVERYTHING
+    ) -> tuple[list[Entry], bool]:
         """Return the entries that follow a name, in the order of names, and whether there are more.
 
-        Of the docstrings only the first lines are in them.
+        What may not be seen is left out. Of the docstrings only the first lines are in them.
         """
-        names = self._names()
+        names = rights.visible(self._names())
         start = bisect.bisect_right(names, after)
         entries: list[Entry] = []
         size = 0

@@ -29,7 +29,7 @@ from bridge.exchange import (
     Question,
     Receipt,
 )
-from bridge.keys import is_local
+from bridge.reach import reach
 from bridge.remote import RemoteArray, Ways, handle_of
 from bridge.threads import DaemonThreads
 from bridge.transport import DEFAULT_URL
@@ -42,8 +42,6 @@ DEFAULT_TIMEOUT = 30.0
 # Names that are completed are not older, if the server tells them within the time that nobody notices.
 NAMES_SECONDS = 5.0
 COMPLETION_SECONDS = 0.2
-# What an address says of who else can read what travels.
-_SECURITY = {"bridge": "encrypted, by keys", "ssh": "encrypted, through ssh"}
 
 
 class Client(Mapping[str, Any]):
@@ -56,6 +54,8 @@ class Client(Mapping[str, Any]):
     ----------
     url
         The server's address.
+    server_key
+        The server's public key, in hex; see `connect`.
     timeout
         Seconds without any progress after which a call raises `IdleTimeout`. Large objects make progress with
         each window of 64 KiB or more; other messages, of up to 256 KiB or what is given to `call` and
@@ -65,8 +65,10 @@ class Client(Mapping[str, Any]):
     # For completion: the look that was begun last.
     _look: Future[list[dict[str, Any]]]
 
-    def __init__(self, url: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
-        self._start(url, timeout)
+    def __init__(
+        self, url: str, *, server_key: str | None = None, timeout: float = DEFAULT_TIMEOUT
+    ) -> None:
+        self._start(url, timeout, server_key)
 
     def read(
         self,
@@ -283,8 +285,9 @@ class Client(Mapping[str, Any]):
         return self._last
 
     def close(self) -> None:
-        """Close the connections at once. A later call opens new ones."""
+        """Close the connections at once, and the tunnel of ssh. A later call opens new ones."""
         self._exchange.close()
+        self._reach.close()
 
     def __getitem__(self, name: str) -> Any:
         """Ask what the server holds under a name, and return its handle.
@@ -357,10 +360,7 @@ class Client(Mapping[str, Any]):
 
     def _repr_html_(self) -> str:
         facts = [f"zbridge {display.text(self._hello.get('version', '?'))} there, {__version__} here"]
-        scheme = self.url.partition("://")[0]
-        facts.append(
-            "this computer only" if is_local(self.url) else _SECURITY.get(scheme, "not encrypted")
-        )
+        facts.append(self._reach.security)
         if math.isfinite(self._round_trip):
             facts.append(f"round trip ≤ {display.seconds_text(self._round_trip)}")
         return catalogue_card(self.url, facts, self._catalogue)
@@ -373,9 +373,10 @@ class Client(Mapping[str, Any]):
                 wait([self._look], COMPLETION_SECONDS)
         return [entry["name"] for entry in self._catalogue]
 
-    def _start(self, url: str, timeout: float) -> None:
-        self._exchange = Exchange(url)
-        self.url = self._exchange.url
+    def _start(self, url: str, timeout: float, server_key: str | None = None) -> None:
+        self._reach = reach(url, server_key)
+        self._exchange = Exchange(self._reach.url, self._reach.link)
+        self.url = self._reach.address
         self.timeout = timeout
         self._hello: dict[str, Any] = {}
         self._catalogue = []
@@ -390,6 +391,7 @@ class Client(Mapping[str, Any]):
         return self._exchange.rate
 
     def _handshake(self, seconds: float) -> None:
+        self._reach.open()  # to type a password for ssh may take longer
         deadline = time.monotonic() + seconds
         reply = self._ask("hello", {"client": {"features": []}}, timeout=seconds)
         self._hello = reply.key("hello", dict)
@@ -470,14 +472,22 @@ class Client(Mapping[str, Any]):
         return reply
 
 
-def connect(url: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> Client:
+def connect(
+    url: str | None = None, *, server_key: str | None = None, timeout: float = DEFAULT_TIMEOUT
+) -> Client:
     """Connect to a server, and make sure that it answers.
 
     Parameters
     ----------
     url
-        ``tcp://host:port`` or ``host``; by default the environment variable ``BRIDGE_URL``, else
+        ``tcp://host:port`` or ``host``; ``bridge://KEY@host:port``, as a server with keys prints it;
+        ``ssh://user@host`` for a server that only its own computer reaches, on port 5555 there, or
+        ``ssh://user@host/port``; by default the environment variable ``BRIDGE_URL``, else
         ``tcp://127.0.0.1:5555``.
+    server_key
+        The public key that the server must have, in hex, as in the address above; by default that by which it
+        is known (``zbridge trust``). Where there is one, all traffic is encrypted, and the server must know the
+        key of this user (``zbridge keys``).
     timeout
         For later calls: seconds without any progress after which they raise `IdleTimeout`.
 
@@ -489,7 +499,8 @@ def connect(url: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> Clie
     Raises
     ------
     TransportError
-        If no server answers within 5 seconds, with the stage that was not passed.
+        If no server answers within 5 seconds, with the stage that was not passed; or if the server does not
+        have its key, or does not know ours.
 
     Examples
     --------
@@ -498,7 +509,8 @@ def connect(url: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> Clie
     ...     b.read("x")
     array([0, 1, 2])
     """
-    client = Client(url or os.environ.get("BRIDGE_URL") or DEFAULT_URL, timeout=timeout)
+    address = url or os.environ.get("BRIDGE_URL") or DEFAULT_URL
+    client = Client(address, server_key=server_key, timeout=timeout)
     try:
         client._handshake(min(timeout, CONNECT_SECONDS))
     except IdleTimeout as exc:

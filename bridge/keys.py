@@ -1,18 +1,166 @@
-"""Which addresses a server may listen on without keys."""
+"""Keys, of this user and of the servers that it knows; and which addresses may be bound without.
+
+All of them are in one directory, as ssh has it: ``$BRIDGE_HOME``, else ``~/.zbridge``. Only its owner may
+enter it.
+
+``client.key``, ``server.key``
+    What this user is, as a client and as a server: each a CURVE key, made once and never shown.
+``known_servers``
+    The keys of servers, one address and key a line.
+``authorized_keys``
+    Whom a server of this user lets in: see `bridge.clients`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
 
+from bridge import private
 from bridge.errors import TransportError
+from bridge.transport import KeyPair, new_key_pair
 
-__all__ = ["check_bind", "is_local"]
+__all__ = [
+    "CLIENT",
+    "SERVER",
+    "changed_key_message",
+    "check_bind",
+    "fingerprint",
+    "home",
+    "is_local",
+    "key_of",
+    "known_server",
+    "make_key",
+    "own_key",
+    "trust",
+]
+
+KEY_BYTES: Final = 32
+CLIENT, SERVER = "client", "server"
+# Digits of a fingerprint: 128 bits of SHA-256, far beyond what somebody finds a second key for.
+FINGERPRINT_DIGITS: Final = 32
+
+
+def home() -> Path:
+    """Return the directory of keys: ``$BRIDGE_HOME``, else ``~/.zbridge``."""
+    # Path.home() fails for a user without one, who may have no use for keys either.
+    return Path(os.environ.get("BRIDGE_HOME") or os.path.expanduser("~/.zbridge"))  # noqa: PTH111
+
+
+def own_key(directory: Path, role: str) -> KeyPair | None:
+    """Return the key of a role, "client" or "server"; None if there is none.
+
+    Raises
+    ------
+    TransportError
+        If others can read it, or it is no key.
+    """
+    text = private.read(directory / f"{role}.key")
+    if text is None:
+        return None
+    try:
+        public, secret = (bytes.fromhex(word) for word in text.split())
+    except ValueError:
+        public = secret = b""
+    if not len(public) == len(secret) == KEY_BYTES:
+        raise TransportError(
+            f"{directory / f'{role}.key'} is no key; remove it, and make one with: zbridge keys new"
+        )
+    return KeyPair(public, secret)
+
+
+def make_key(directory: Path, role: str) -> KeyPair:
+    """Make the key of a role, once.
+
+    Raises
+    ------
+    TransportError
+        If there is one already, or its file cannot be made.
+    """
+    pair = new_key_pair()
+    private.create(directory / f"{role}.key", f"{pair.public.hex()}\n{pair.secret.hex()}\n")
+    return pair
+
+
+def key_of(text: str) -> str:
+    """Return a public key that somebody typed, in its one form: 64 hex digits in lower case.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    text = text.strip().lower()
+    if len(text) != 2 * KEY_BYTES or not set(text) <= set("0123456789abcdef"):
+        raise ValueError(
+            f"{text[:80]!r} is no public key: 64 hex digits, as 'zbridge keys show' prints it"
+        )
+    return text
+
+
+@lru_cache(maxsize=1024)  # it is wanted for each line of the audit
+def fingerprint(key: str) -> str:
+    """Return what tells a public key apart in logs: the beginning of its SHA-256.
+
+    Examples
+    --------
+    >>> fingerprint("00" * 32)
+    'SHA256:66687aadf862bd776c8fc18b8e9f8e20'
+    """
+    return f"SHA256:{hashlib.sha256(bytes.fromhex(key)).hexdigest()[:FINGERPRINT_DIGITS]}"
+
+
+def known_server(directory: Path, url: str) -> str | None:
+    """Return the public key by which a server is known; None if it is not."""
+    return _known(directory).get(url.lower())
+
+
+def trust(directory: Path, url: str, key: str, *, replace: bool = False) -> None:
+    """Know a server by its public key.
+
+    Raises
+    ------
+    TransportError
+        If it is known by another, and that is not to be replaced.
+    """
+    url = url.lower()  # as the names of computers may be written
+    with private.changing(directory / "known_servers") as lines:
+        known = _known(directory)
+        if known.get(url, key) != key and not replace:
+            raise TransportError(changed_key_message(directory, url, known[url], key))
+        lines += [f"{url} {key}" for url, key in (known | {url: key}).items()]
+
+
+def changed_key_message(directory: Path, url: str, known: str, key: str) -> str:
+    """Return what to say when a server is said to have another key than it is known by."""
+    return (
+        f"the key of {url} has changed. It is known by {fingerprint(known)}, and is now said to be "
+        f"{fingerprint(key)}: perhaps another computer answers in its place, and would read along. Ask "
+        f"whoever runs it. If it was changed on purpose: zbridge trust {url} {key} --replace (the old one "
+        f"is in {directory / 'known_servers'})"
+    )
+
+
+def _known(directory: Path) -> dict[str, str]:
+    path = directory / "known_servers"
+    known = {}
+    for number, line in enumerate((private.read(path) or "").splitlines(), 1):
+        try:
+            url, key = line.split()
+            known[url] = key_of(key)
+        except ValueError as exc:
+            raise TransportError(f"line {number} of {path} is wrong: {exc}") from exc
+    return known
 
 
 def check_bind(url: str, *, insecure: bool) -> None:
-    """Refuse an address that others can reach, unless the user insists.
+    """Refuse to bind an address without keys where others can reach it, unless the user insists.
 
-    Anyone who reaches the server may read everything that it serves, and the traffic is not encrypted.
+    Anyone who reaches such a server may read everything that it serves, and the traffic is not encrypted.
 
     Raises
     ------
@@ -21,9 +169,10 @@ def check_bind(url: str, *, insecure: bool) -> None:
     """
     if not insecure and not is_local(url):
         raise TransportError(
-            f"{url} can be reached from other computers, and nothing would say who may read; "
-            "bind 127.0.0.1 (and reach it through ssh -L), or pass insecure=True to accept that "
-            "everybody on the network can read what is served"
+            f"{url} can be reached from other computers, and no client is allowed to. On the other computer, "
+            "run: zbridge keys new; and here, with what it prints: zbridge keys allow PUBKEY. Or bind "
+            "127.0.0.1, and connect through ssh: bridge.connect('ssh://user@host'). Or pass insecure=True to "
+            "accept that everybody on the network can read what is served"
         )
 
 

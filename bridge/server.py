@@ -25,7 +25,7 @@ from bridge.catalogue import Catalogue
 from bridge.display import list_text, nbytes_text, text
 from bridge.display.cards import facts_card
 from bridge.display.markup import element
-from bridge.keys import check_bind, is_local
+from bridge.entrance import entrance_to
 from bridge.service import Service
 from bridge.sources.channel import Channel
 from bridge.threads import DaemonThreads
@@ -72,7 +72,11 @@ class Server(MutableMapping[str, Any]):
         Where query functions run; by default in threads of this process. Of a Dask cluster:
         ``client.get_executor(pure=False)``, or equal calls are made once.
     insecure
-        Accept an address that other computers reach. Everybody there may read what is served.
+        Accept an address that other computers reach without keys. Everybody there may read what is served.
+    keys
+        The directory with the server's key and those of the clients that it lets in: see ``zbridge keys``. By
+        default none where only this computer reaches the address, and ``$BRIDGE_HOME``, else ``~/.zbridge``,
+        where others do. With keys, all traffic is encrypted.
     tracebacks
         Whether clients see the traceback of a query that raised.
     writable
@@ -82,7 +86,8 @@ class Server(MutableMapping[str, Any]):
     Raises
     ------
     TransportError
-        If the address is in use, or can be reached from elsewhere and `insecure` is False.
+        If the address is in use; or if it can be reached from elsewhere, no client is allowed to connect, and
+        `insecure` is False.
 
     Examples
     --------
@@ -99,13 +104,13 @@ class Server(MutableMapping[str, Any]):
         *,
         executor: Executor | None = None,
         insecure: bool = False,
+        keys: str | Path | None = None,
         tracebacks: bool = False,
         writable: bool | str | Sequence[str] = False,
     ) -> None:
-        url = with_default_port(url)
-        check_bind(url, insecure=insecure)
-        self._listener = Listener(url)
-        if not is_local(url):
+        self._entrance = entrance_to(with_default_port(url), keys=keys, insecure=insecure)
+        self._listener = Listener(self._entrance.url, self._entrance.gate)
+        if self._entrance.is_open:
             _log.warning("%s is open to everybody who can reach it, and not encrypted", self.url)
         # What is the user's has threads of its own: a function that never returns holds no read up.
         self._threads = DaemonThreads()
@@ -128,8 +133,8 @@ class Server(MutableMapping[str, Any]):
 
     @property
     def url(self) -> str:
-        """The address that clients connect to, with its port."""
-        return self._listener.url
+        """The address that clients connect to, with its port; with keys, ``bridge://KEY@host:port``."""
+        return self._entrance.address(self._listener.url)
 
     def __setitem__(self, name: str, obj: Any) -> None:
         """Serve an object under a name; see `Service.__setitem__`."""
@@ -270,26 +275,33 @@ class Server(MutableMapping[str, Any]):
         load = self._loads.get(query.peer)
         if load is not None and not load.has_room(query):
             self._send(query, self._service.refuse(query.request, BUSY))
-        elif query.peer not in self._held and self._owed(query) <= HOLD_BYTES:
-            self._begin(query)
-        else:
+        elif query.peer in self._held or not self._begin(query):
             self._enter(query)
             self._held.setdefault(query.peer, deque()).append(query)
             self._listener.wakes_when_sent = True
 
-    def _begin(self, query: _Query) -> None:
-        address = self._listener.peer(query.envelope)
-        reading = self._service.begin(query.request, partial(self._reply, query), address)
+    def _begin(self, query: _Query) -> bool:
+        """Begin with a request and return True, if it need not wait until replies are read, or for a turn."""
+        if self._owed(query) > HOLD_BYTES:
+            return False
+        envelope = query.envelope
+        peer = self._entrance.turn(
+            envelope.user, envelope.address, self._listener.unsent, self._service.timers
+        )
+        if peer is None:
+            return False
+        reading = self._service.begin(query.request, partial(self._reply, query), peer)
         if not query.is_answered:
             self._enter(query)
             query.reading = reading
             self._loads[query.peer].reading += reading
+        return True
 
     def _begin_held(self) -> None:
         """Go on with the peers that have read what they were sent."""
         for peer, held in list(self._held.items()):
-            while held and self._owed(held[0]) <= HOLD_BYTES:
-                self._begin(held.popleft())
+            while held and self._begin(held[0]):
+                held.popleft()
             if not held:
                 del self._held[peer]
         self._listener.wakes_when_sent = bool(self._held)
@@ -297,7 +309,7 @@ class Server(MutableMapping[str, Any]):
     def _owed(self, query: _Query) -> int:
         """Return how many bytes a peer will be sent: ZeroMQ has them, or they are being read."""
         load = self._loads.get(query.peer)
-        return self._listener.unsent(query.envelope) + (load.reading if load is not None else 0)
+        return self._listener.unsent(query.peer) + (load.reading if load is not None else 0)
 
     def _enter(self, query: _Query) -> None:
         """Count a request that is not answered at once, if it is not counted yet."""
@@ -330,7 +342,7 @@ class Server(MutableMapping[str, Any]):
         query.is_answered = True
         if query.is_counted:
             self._leave(query)
-        if self._listener.unsent(query.envelope) > MAX_UNSENT:
+        if self._listener.unsent(query.peer) > MAX_UNSENT:
             reply = self._service.refuse(query.request, BUSY)
         self._listener.send(query.envelope, reply)
 
@@ -347,7 +359,7 @@ class _Query:
 
     @property
     def peer(self) -> bytes:
-        return self.envelope[0]
+        return self.envelope.connection
 
     @property
     def nbytes(self) -> int:

@@ -7,7 +7,6 @@ answer is being made: it takes a function to reply with, now or later, from this
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,11 +18,13 @@ from uuid import uuid4
 
 from bridge import codecs, wire
 from bridge.answers import Answers, Later, ReplyWith, encoded_as, form_of, reply_to
+from bridge.audit import audit, is_audited
 from bridge.calls import END, Call, Calls, Item, Signal
 from bridge.catalogue import Catalogue, check_name, entry_of
 from bridge.codecs import Encoded, strict_json
-from bridge.errors import EncodeError, WireError, remote_error
+from bridge.errors import EncodeError, RemoteError, WireError, remote_error
 from bridge.failures import failure_of, raised_failure_of
+from bridge.rights import ANYBODY, NOTHING, Peer, Rights
 from bridge.sources.channel import Batch, Channel
 from bridge.sources.query import Query
 from bridge.threads import Inline
@@ -43,9 +44,8 @@ TICK_SECONDS = 1.0
 # Arguments beyond this size are decoded in a thread, and like results they count as held.
 QUICK_BYTES = 64 * 1024
 
-# A line for each query: quiet unless somebody wants it. `zbridge serve` does.
-_access = logging.getLogger("bridge.access")
-_LOGGED = frozenset({"list", "get", "call", "put", "append", "delete"})
+# A line is written about each of these, for whoever wants it.
+_AUDITED = frozenset({"list", "get", "call", "put", "append", "delete"})
 # What looks a name up at once, and may find that only files know it.
 _NAMING = frozenset({"describe", "get", "call", "delete"})
 
@@ -137,7 +137,7 @@ class Service(Catalogue):
         self[name] = channel
         return channel
 
-    def handle(self, frames: Frames, peer: str = "") -> list[Frame]:
+    def handle(self, frames: Frames, peer: Peer = ANYBODY) -> list[Frame]:
         """Answer one request.
 
         Parameters
@@ -145,7 +145,7 @@ class Service(Catalogue):
         frames
             The header and the buffers, without an envelope.
         peer
-            Who asks, for the log.
+            Who asks, and what that peer may do.
 
         Returns
         -------
@@ -165,7 +165,7 @@ class Service(Catalogue):
             there.wait(min(self.tick(), 0.05))  # a channel may be appended to in another thread
         return replies[0]
 
-    def begin(self, frames: Frames, reply: ReplyWith, peer: str = "") -> int:
+    def begin(self, frames: Frames, reply: ReplyWith, peer: Peer = ANYBODY) -> int:
         """Answer one request: call `reply` once with the frames, now, or later from any thread.
 
         Returns
@@ -174,12 +174,15 @@ class Service(Catalogue):
             How many bytes of a file are read for it, if another thread is at it; else 0.
         """
         try:
-            request = wire.unpack_request(frames)
+            request = wire.unpack_request(frames, peer)
         except WireError as exc:
             reply(wire.pack_failure(wire.request_id_of(frames), failure_of(exc)))
             return 0
-        if request.op in _LOGGED and _access.isEnabledFor(logging.INFO):
-            reply = _logging(request, reply, peer)
+        if request.op in _AUDITED and is_audited():
+            reply = _audited(request, reply)
+        if peer.rights is NOTHING:
+            reply(self._answers.failed(request, _taken_back()))
+            return 0
         if self._takes_time(request):
             try:
                 self._threads.submit(self._dispatch, request, reply)
@@ -196,7 +199,8 @@ class Service(Catalogue):
             return True
         if op == "list":
             return not self.is_in_memory
-        source = self._sources.get(request.keys.get("name", ""))
+        name = request.keys.get("name", "")
+        source = self._sources.get(name) if request.rights.sees(name) else None
         if source is None:
             return bool(self._mounts) and op in _NAMING
         return op == "describe" and not source.in_memory
@@ -249,12 +253,13 @@ class Service(Catalogue):
         return reply_to(request, {"hello": hello})
 
     def _list(self, request: Request) -> list[Frame]:
-        entries, more = self.page(request.keys.get("after", ""), request.keys.get("limit"))
+        keys = request.keys
+        entries, more = self.page(keys.get("after", ""), keys.get("limit"), request.rights)
         return reply_to(request, {"entries": entries, "more": more})
 
     def _describe(self, request: Request) -> list[Frame]:
         name = request.keys["name"]
-        source = self.find(name)
+        source = self.find(name, request.rights)
         entry = entry_of(name, source)
         skeleton = None
         if not isinstance(source, Query | Channel) and entry["kind"] != "broken":
@@ -265,7 +270,7 @@ class Service(Catalogue):
 
     def _get(self, request: Request) -> list[Frame] | Later:
         name = request.keys["name"]
-        source = self.find(name)
+        source = self.find(name, request.rights)
         if isinstance(source, Query):
             raise WireError(f"{name!r} is a query function; ask with op 'call'", code="unsupported")
         if isinstance(source, Channel):
@@ -320,7 +325,7 @@ class Service(Catalogue):
 
     def _put(self, request: Request) -> list[Frame] | Later:
         keys = request.keys
-        self._check_writable(keys["name"])
+        self._check_writable(keys["name"], request.rights)
         if request.lengths is None:
             return self._answers.in_thread(request, lambda: self._store(request, keys, request.buffers))
         self._inbox.open(
@@ -338,38 +343,43 @@ class Service(Catalogue):
 
     def _append(self, request: Request) -> Later:
         name = request.keys["name"]
-        self._check_writable(name)
+        self._check_writable(name, request.rights)
 
         def make() -> list[Frame]:
             rows = codecs.decode(request.keys["object"], request.buffers)
-            return reply_to(request, {"rows": self.append(name, rows)})
+            return reply_to(request, {"rows": self.append(name, rows, request.rights)})
 
         return self._answers.in_thread(request, make)
 
     def _delete(self, request: Request) -> list[Frame]:
         name = request.keys["name"]
-        self._check_writable(name)
-        self.remove(name)
+        self._check_writable(name, request.rights)
+        self.remove(name, request.rights)
         return reply_to(request, {})
 
-    def _check_writable(self, name: str) -> None:
-        if not name.startswith(self._writable):
-            allowed = ", ".join(f"{prefix}…" for prefix in self._writable)
-            raise remote_error(
-                "forbidden",
-                f"{name!r} is not writable; "
-                + (f"names that are begin with {allowed}" if allowed else "this server is read-only")
-                + " (Server(writable=…) says which)",
-                "PermissionError",
-            )
+    def _check_writable(self, name: str, rights: Rights) -> None:
+        """Raise if a peer may not write a name, whether or not it is there."""
+        if not (rights.may_write and rights.sees(name) and name.startswith(self._writable)):
+            why = self._why_not_writable(rights)
+            raise remote_error("forbidden", f"{name!r} is not writable; {why}", "PermissionError")
         try:
             check_name(name)
         except ValueError as exc:
             raise remote_error("bad_request", str(exc), "ValueError") from exc
 
+    def _why_not_writable(self, rights: Rights) -> str:
+        if not rights.may_write:
+            return "your key may only read (zbridge keys allow --may write)"
+        if not self._writable:
+            return "this server is read-only (Server(writable=…) says which names are not)"
+        if rights.only:
+            return f"your key may use {', '.join(rights.only)}, where the server lets anybody write"
+        allowed = ", ".join(f"{prefix}…" for prefix in self._writable)
+        return f"names that are begin with {allowed} (Server(writable=…) says which)"
+
     def _call(self, request: Request) -> list[Frame] | Later:
         name = request.keys["name"]
-        query = self.find(name)
+        query = self.find(name, request.rights)
         if not isinstance(query, Query):
             raise WireError(f"{name!r} is no query function; ask with op 'get'", code="unsupported")
         form = form_of(request)
@@ -480,6 +490,7 @@ class Service(Catalogue):
             self._outbox.release(token)
             return reply_to(request, {})
         buffers, what = self._inbox.finish(token)
+        self._check_writable(what["name"], request.rights)  # they may have changed meanwhile
         return self._answers.in_thread(request, lambda: self._store(request, what, buffers))
 
 
@@ -499,26 +510,29 @@ _OPS: dict[str, Callable[[Service, Request], list[Frame] | Later]] = {
 }
 
 
-def _logging(request: Request, reply: ReplyWith, peer: str) -> ReplyWith:
+def _audited(request: Request, reply: ReplyWith) -> ReplyWith:
     """Return a way to reply that also writes who asked what, and what came of it."""
     start = time.monotonic()
 
-    def reply_and_log(frames: list[Frame]) -> None:
+    def reply_and_audit(frames: list[Frame]) -> None:
         header = strict_json.loads(frames[0])
-        fields = {
-            "peer": peer or "-",
-            "op": request.op,
-            "name_": request.keys.get("name", ""),
-            "nbytes": sum(header.get("buffers", ())) + sum(request.lengths or map(len, request.buffers)),
-            "ms": (time.monotonic() - start) * 1000,
-            "outcome": header["error"]["code"] if "error" in header else "ok",
-        }
-        _access.info(
-            "%(peer)s %(op)s %(name_)r %(nbytes)d B %(ms).1f ms %(outcome)s", fields, extra=fields
+        audit(
+            peer=request.peer.address,
+            key=request.peer.key,
+            op=request.op,
+            name=request.keys.get("name", ""),
+            nbytes=sum(header.get("buffers", ())) + sum(request.lengths or map(len, request.buffers)),
+            ms=(time.monotonic() - start) * 1000,
+            outcome=header["error"]["code"] if "error" in header else "ok",
         )
         reply(frames)
 
-    return reply_and_log
+    return reply_and_audit
+
+
+def _taken_back() -> RemoteError:
+    message = "your key is not allowed any more; ask whoever runs the server"
+    return remote_error("forbidden", message, "PermissionError")
 
 
 def _prefixes(writable: bool | str | Sequence[str]) -> tuple[str, ...]:

@@ -5,6 +5,10 @@ that speaks REQ's side, so it may have several requests in flight and stays usab
 lost. Both move lists of frames and look into none of them. Errors of ZeroMQ leave this file as
 `TransportError` and its subclass.
 
+With keys, CURVE encrypts, and libzmq asks the Listener about each peer's key before it lets it in. Such a
+Listener has a context of its own, because a context has one place to ask; it answers in the thread that
+receives, so there are no requests without somebody who says who may send them.
+
 How a Link notices trouble: ZeroMQ connects and reconnects by itself and reports nothing, so each Link
 watches its socket's monitor. That is how `open` can say at which stage a connection failed, and how a
 reply that was lost with its connection is known at once and not after the timeout.
@@ -15,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import secrets
 import socket
 import struct
 import threading
@@ -22,17 +27,19 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import zmq
+from zmq.utils import z85
 
+from bridge import zap
 from bridge.errors import IdleTimeout, TransportError, WireError
 
-__all__ = ["DEFAULT_URL", "Envelope", "Link", "Listener", "Unreachable"]
+__all__ = ["DEFAULT_URL", "Curve", "Envelope", "Gate", "KeyPair", "Link", "Listener", "Unreachable"]
 
-Envelope: TypeAlias = list[bytes]
 Frames: TypeAlias = Sequence[bytes | memoryview]
 Check: TypeAlias = Callable[[], None]
 Place: TypeAlias = Callable[[bytes], Sequence[memoryview] | None]
@@ -48,8 +55,8 @@ MAX_REPLY_FRAME: Final = 257 * 1024 * 1024
 MAX_PARTS: Final = 32_768 + 1
 # The routing labels of proxies on the way, one each, and REQ's correlation id.
 MAX_LABELS: Final = 8
-# Peers whose addresses are remembered for the log.
-MAX_PEERS: Final = 10_000
+# Peers of whom it is known when they were heard last.
+MAX_HEARD: Final = 10_000
 # Messages, not bytes, that libzmq queues for a peer.
 HIGH_WATER_MARK: Final = 64
 # Of a reply, libzmq tells when it is sent; for one up to this size that costs more than the reply itself.
@@ -65,6 +72,9 @@ UNBIND: Final = 1.0
 # A client's request to forget a transfer gets this long when its connection closes.
 LAST_WORDS: Final = 0.2
 HANDSHAKE: Final = 5.0
+# A server that has another key breaks off without a word. So does one that is just being restarted, but not
+# so often.
+TRIES: Final = 3
 
 
 def _milliseconds(seconds: float) -> int:
@@ -103,6 +113,16 @@ _LINK_OPTIONS: dict[int, int] = {
     zmq.RECONNECT_IVL_MAX: 5000,
 }
 
+# What libzmq does for want of one of these is to let everybody in.
+_GATE_OPTIONS: dict[int, int | bytes] = {
+    zmq.CURVE_SERVER: 1,
+    zmq.ZAP_DOMAIN: zap.DOMAIN,
+    zmq.ZAP_ENFORCE_DOMAIN: 1,
+}
+# Within the context of the socket.
+_ZAP: Final = "inproc://zeromq.zap.01"
+_FAILURES: Final = "inproc://failures"
+
 # As integers: with pyzmq's own flags, each use makes a new enum member, or an exception.
 _DONTWAIT = int(zmq.DONTWAIT)
 _MORE_FOLLOWS = int(zmq.DONTWAIT | zmq.SNDMORE)
@@ -116,12 +136,37 @@ _MONITOR_EVENT = struct.Struct("=HI")
 _CONNECTED = int(zmq.EVENT_CONNECTED)
 _READY = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 _LOST = int(zmq.EVENT_DISCONNECTED)
-_NO_HANDSHAKE = int(
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+_BROKEN_OFF = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
+_OTHER_PROTOCOL = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+_REFUSED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+_WATCHED = _CONNECTED | _READY | _LOST | _BROKEN_OFF | _OTHER_PROTOCOL | _REFUSED
+# One end has keys, and the other has none.
+_MISMATCH = int(zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
+# The key of one end is not what the other takes it for.
+_WRONG_KEY = int(zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC)
+
+_NO_ZEROMQ = "something listens there, but it does not speak ZeroMQ as a server does"
+_NOT_ALLOWED = (
+    "does not know the key of this client; ask whoever runs it to run: zbridge keys allow {key}"
 )
-_WATCHED = _CONNECTED | _READY | _LOST | _NO_HANDSHAKE
+_ASKS_FOR_KEYS = (
+    "lets in only those whose keys it knows; connect with the address bridge://KEY@... that it printed when "
+    "it started, or run: zbridge trust URL KEY"
+)
+_HAS_NO_KEYS = (
+    "has no key, but one was expected: either it runs without keys now, or this is another computer that "
+    "answers in its place. Nothing was sent to it"
+)
+_OTHER_KEY = (
+    "does not prove that it has the key {key} that it is known by. Its key was changed, or another computer "
+    "answers in its place and would read along; nothing was sent to it. Ask whoever runs it, and connect with "
+    "the address that it prints now, or run: zbridge trust {url} KEY --replace"
+)
+
+_WHY_REFUSED: Final = {
+    (_OTHER_PROTOCOL, _MISMATCH): "it has no key",
+    (_OTHER_PROTOCOL, _WRONG_KEY): "it expects another server's key",
+}
 
 # Contexts do not survive a fork: a child makes its own, and leaves its parent's alone.
 _contexts: dict[int, zmq.Context[zmq.Socket[bytes]]] = {}
@@ -135,6 +180,79 @@ class Unreachable(TransportError):
     """No connection could be made."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A CURVE key: two times 32 bytes. Its secret half is not shown."""
+
+    public: bytes
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """How a Link proves who it is, and knows whom it talks to.
+
+    Attributes
+    ----------
+    server
+        The public key of the one server that it accepts, 32 bytes.
+    own
+        Its own key.
+    """
+
+    server: bytes
+    own: KeyPair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """Whom a Listener lets in.
+
+    Attributes
+    ----------
+    own
+        Its own key.
+    admits
+        Is asked about each key. What it returns is the `user` in the envelopes of that peer's requests.
+    refused
+        Is told in words why a handshake failed before there was a key to ask about.
+    """
+
+    own: KeyPair
+    admits: zap.Admits
+    refused: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Envelope:
+    """What it takes to answer a request.
+
+    Attributes
+    ----------
+    labels
+        The frames up to the empty one. The first belongs to the connection.
+    address
+        The network address that it came from; empty where there is none.
+    user
+        Of a Listener with a gate: who it is, as `Gate.admits` said. Else empty.
+    """
+
+    labels: list[bytes]
+    address: str = ""
+    user: str = ""
+
+    @property
+    def connection(self) -> bytes:
+        """Tells the connections of a Listener apart."""
+        return self.labels[0]
+
+
+def new_key_pair() -> KeyPair:
+    """Make a key."""
+    public, secret = zmq.curve_keypair()
+    return KeyPair(z85.decode(public), z85.decode(secret))
+
+
 class Listener:
     """The server's end: receives requests from any number of peers and sends them their replies.
 
@@ -145,13 +263,15 @@ class Listener:
     url
         Where to listen: ``tcp://host:port`` (port 0 or * picks a free one), ``ipc://path`` or
         ``inproc://name``.
+    gate
+        Whom to let in; None: everybody, and nothing is encrypted.
 
     Attributes
     ----------
     url
         The address that was bound, with its port.
     dropped
-        How many messages came without an envelope to answer to.
+        How many messages came without an envelope to answer to, or past the gate.
     sent
         How many bytes of replies were handed to ZeroMQ.
     undelivered
@@ -165,14 +285,21 @@ class Listener:
         If the address cannot be bound.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, gate: Gate | None = None) -> None:
         with contextlib.ExitStack() as undo, _exhaustion_named():
             self._alarm, self._alarm_end = socket.socketpair()
             undo.callback(self._alarm.close)
             undo.callback(self._alarm_end.close)
+            self._context = _context() if gate is None else _new_context()
+            if gate is not None:
+                undo.callback(self._context.term)
             # With IPv6 on, an IPv4 address would be reported in its mapped form.
-            self._socket = _socket(zmq.ROUTER, _LISTENER_OPTIONS | {zmq.IPV6: int("[" in url)})
+            options = _LISTENER_OPTIONS | {zmq.IPV6: int("[" in url)}
+            self._socket = _socket(zmq.ROUTER, options, self._context)
             undo.callback(self._socket.close, 0)
+            self._guard = None if gate is None else _Guard(self._socket, gate)
+            if self._guard is not None:
+                undo.callback(self._guard.close)
             try:
                 self._socket.bind(_with_wildcard_port(url))
             except zmq.ZMQError as exc:
@@ -182,21 +309,25 @@ class Listener:
         self.dropped = 0
         self.undelivered = 0
         self.sent = 0
-        self._addresses: dict[bytes, str] = {}
         self._heard: dict[bytes, float] = {}
         self.wakes_when_sent = False
-        self._lent: dict[bytes, int] = {}
+        self._lent: dict[bytes | str, int] = {}
         self._loans: dict[int, weakref.ref[Any]] = {}
-        self._returned: deque[tuple[bytes, int]] = deque()
+        self._returned: deque[tuple[Envelope, int]] = deque()
         self._alarm.setblocking(False)
         self._alarm_end.setblocking(False)
         self._poller = zmq.Poller()
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._alarm_end.fileno(), zmq.POLLIN)
+        if self._guard is not None:
+            for sock in self._guard.sockets:
+                self._poller.register(sock, zmq.POLLIN)
 
     def wait(self, seconds: float) -> None:
         """Return when a message may be there, `wake` was called, or the time is over."""
         ready = dict(self._poller.poll(_milliseconds(seconds)))
+        if self._guard is not None:
+            self._guard.work()
         if self._alarm_end.fileno() in ready:
             with contextlib.suppress(BlockingIOError):
                 self._alarm_end.recv(4096)
@@ -217,10 +348,11 @@ class Listener:
             if not _is_readable(self._socket):
                 return None
             routing = self._socket.recv(copy=False)
-            envelope = [routing.bytes]
-            self._remember(envelope[0], routing)
-            complete = self._receive_envelope(envelope)
-            if not complete or not self._more():
+            user = "" if self._guard is None else self._guard.user_of(routing)
+            labels = [routing.bytes]
+            self._note(labels[0])
+            complete = self._receive_labels(labels)
+            if not complete or not self._more() or user is None:
                 self._skip_rest()
                 self.dropped += 1
                 continue
@@ -233,7 +365,7 @@ class Listener:
                     self._skip_rest()
                     break
                 frames.append(frame.buffer)
-            return envelope, frames
+            return Envelope(labels, _property(routing, "Peer-Address"), user), frames
 
     def send(self, envelope: Envelope, frames: Frames) -> bool:
         """Send a reply, without waiting. Large frames are not copied: they must not change.
@@ -243,10 +375,10 @@ class Listener:
         bool
             False if the peer is gone or does not read; the reply is dropped.
         """
-        parts: list[Any] = [*envelope, *frames]
+        parts: list[Any] = [*envelope.labels, *frames]
         nbytes = sum(map(len, frames))
         if nbytes > UNFOLLOWED:
-            parts[-1] = self._lend(envelope[0], parts[-1], nbytes)
+            parts[-1] = self._lend(envelope, parts[-1], nbytes)
         try:
             _send(self._socket, parts)
         except zmq.ZMQError as exc:
@@ -262,33 +394,48 @@ class Listener:
         since = time.monotonic() - seconds
         return sum(when >= since for when in self._heard.copy().values())
 
-    def peer(self, envelope: Envelope) -> str:
-        """Return the network address of the peer that an envelope belongs to, or an empty string."""
-        return self._addresses.get(envelope[0], "")
+    def unsent(self, to: bytes | str) -> int:
+        """Return how many bytes of replies ZeroMQ still holds, because they were not read yet.
 
-    def unsent(self, envelope: Envelope) -> int:
-        """Return how many bytes of replies ZeroMQ still holds for a peer: those it did not read yet."""
+        Parameters
+        ----------
+        to
+            The `Envelope.connection`, or the `Envelope.user` for all connections of that user.
+        """
         with contextlib.suppress(IndexError):
             while True:
-                peer, nbytes = self._returned.popleft()
-                self._lent[peer] -= nbytes
-                if not self._lent[peer]:
-                    del self._lent[peer]
-        return self._lent.get(envelope[0], 0)
+                envelope, nbytes = self._returned.popleft()
+                self._count(envelope, -nbytes)
+        return self._lent.get(to, 0)
 
     def close(self, *, linger: float = LINGER) -> None:
-        """Stop listening, and free the address. Replies that are not sent yet have `linger` seconds."""
+        """Stop listening, and free the address. Replies that are not sent yet have `linger` seconds.
+
+        May be called again.
+        """
+        if self._socket.closed:
+            return
+        if self._guard is not None:
+            self._guard.close()
         self._unbind()
         self._socket.close(_milliseconds(linger))
+        if self._guard is not None:
+            self._context.term()  # takes `linger` at most
         self._alarm.close()
         self._alarm_end.close()
 
-    def _lend(self, peer: bytes, frame: bytes | memoryview, nbytes: int) -> zmq.Frame:
+    def _count(self, envelope: Envelope, nbytes: int) -> None:
+        for to in (envelope.connection, envelope.user) if envelope.user else (envelope.connection,):
+            self._lent[to] = self._lent.get(to, 0) + nbytes
+            if not self._lent[to]:
+                del self._lent[to]
+
+    def _lend(self, envelope: Envelope, frame: bytes | memoryview, nbytes: int) -> zmq.Frame:
         """Have ZeroMQ hold a reply's last frame, however small, so that its release tells of the reply's."""
         loan = memoryview(frame)
-        note = (peer, nbytes)
+        note = (envelope, nbytes)
         key = id(loan)
-        self._lent[peer] = self._lent.get(peer, 0) + nbytes
+        self._count(envelope, nbytes)
 
         def returned(_: object) -> None:  # in pyzmq's own thread
             self._loans.pop(key, None)
@@ -309,22 +456,16 @@ class Listener:
         self._socket.disable_monitor()
         monitor.close(0)
 
-    def _remember(self, peer: bytes, routing: Any) -> None:
+    def _note(self, peer: bytes) -> None:
+        self._heard.pop(peer, None)
         self._heard[peer] = time.monotonic()
-        if peer not in self._addresses:
-            try:
-                self._addresses[peer] = routing.get("Peer-Address")
-            except zmq.ZMQError:  # ipc and inproc have none
-                self._addresses[peer] = ""
-            if len(self._addresses) > MAX_PEERS:
-                forgotten = next(iter(self._addresses))
-                del self._addresses[forgotten]
-                self._heard.pop(forgotten, None)
+        if len(self._heard) > MAX_HEARD:
+            del self._heard[next(iter(self._heard))]
 
-    def _receive_envelope(self, envelope: Envelope) -> bool:
-        while self._more() and len(envelope) <= MAX_LABELS:
-            envelope.append(self._socket.recv())
-            if not envelope[-1]:
+    def _receive_labels(self, labels: list[bytes]) -> bool:
+        while self._more() and len(labels) <= MAX_LABELS:
+            labels.append(self._socket.recv())
+            if not labels[-1]:
                 return True
         return False
 
@@ -336,6 +477,54 @@ class Listener:
             self._socket.recv(copy=False)
 
 
+class _Guard:
+    """Answers libzmq when it asks who may connect to a socket, and hears of those who failed before that."""
+
+    def __init__(self, sock: zmq.Socket[bytes], gate: Gate) -> None:
+        self._gate = gate
+        self._guarded = sock
+        # Before each user id: had libzmq not asked, a peer could make one up.
+        self._mark = secrets.token_hex(16)
+        # Before the socket is bound, and for as long: there is no moment without it.
+        self._questions = sock.context.socket(zmq.REP)
+        self._failures = sock.context.socket(zmq.PAIR)
+        # Without a limit: libzmq would have all connections wait for whoever listens here.
+        self._failures.setsockopt(zmq.RCVHWM, 0)
+        self.sockets = (self._questions, self._failures)
+        try:
+            self._questions.bind(_ZAP)
+            for option, value in (_GATE_OPTIONS | _own_key_options(gate.own)).items():
+                sock.setsockopt(option, value)
+            sock.monitor(_FAILURES, _BROKEN_OFF | _OTHER_PROTOCOL)
+            self._failures.connect(_FAILURES)
+        except BaseException:
+            self.close()
+            raise
+
+    def work(self) -> None:
+        """Answer the questions that are there."""
+        while _is_readable(self._questions):
+            question = self._questions.recv_multipart()
+            self._questions.send_multipart(zap.answer(question, self._admits))
+        for event in _events(self._failures):
+            self._gate.refused(_WHY_REFUSED.get(event, "it broke off"))
+
+    def user_of(self, frame: Any) -> str | None:
+        """Return what the gate called the peer that a frame came from; None if it never passed the gate."""
+        mark, _, user = _property(frame, "User-Id").partition(" ")
+        return user if mark == self._mark else None
+
+    def _admits(self, key: bytes, address: str) -> str | None:
+        user = self._gate.admits(key, address)
+        return f"{self._mark} {user}" if user else None
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._guarded.disable_monitor()
+        for sock in self.sockets:
+            sock.close(0)
+
+
 class Link:
     """The client's end: one connection to one server. Belongs to one thread at a time.
 
@@ -343,19 +532,28 @@ class Link:
     ----------
     url
         ``tcp://host:port``, ``ipc://path`` or ``inproc://name``; the port may be left out.
+    curve
+        The keys of both ends; None: the server has none, and nothing is encrypted.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, curve: Curve | None = None) -> None:
         self.url = with_default_port(url)
+        self._curve = curve
         self._ready = self.url.startswith("inproc://")  # these have no handshake to wait for
         # Since the last `open`: ZeroMQ may have made a new connection before the loss of the old is heard.
         self._lost = False
         self._stage = ""
+        self._refusal = ""
+        self._broken_off = 0
         self._causes: list[str] = []
         _keep_freed_memory()
         with contextlib.ExitStack() as undo, _exhaustion_named():
-            self._socket = _socket(zmq.DEALER, _LINK_OPTIONS)
+            self._socket = _socket(zmq.DEALER, _LINK_OPTIONS, _context())
             undo.callback(self._socket.close, 0)
+            if curve is not None:
+                for option, value in _own_key_options(curve.own).items():
+                    self._socket.setsockopt(option, value)
+                self._socket.setsockopt(zmq.CURVE_SERVERKEY, curve.server)
             self._monitor = self._socket.get_monitor_socket(_WATCHED)
             undo.pop_all()
         self._poller = zmq.Poller()
@@ -391,6 +589,8 @@ class Link:
             left = seconds - (time.monotonic() - start)
             if left <= 0:
                 raise Unreachable(f"cannot reach {self.url}: {self._reason()}")
+            if self._refusal:  # it will not change its mind
+                raise Unreachable(f"{self.url} {self._refusal}")
             if left < seconds / 2 and not asked:
                 asked = True
                 self._ask_for_cause(left)
@@ -504,17 +704,23 @@ class Link:
         return [header, *places]
 
     def _hear_monitor(self) -> None:
-        while _is_readable(self._monitor):
-            parts = self._monitor.recv_multipart()
-            event, _ = _MONITOR_EVENT.unpack(parts[0])
+        for event, value in _events(self._monitor):
             if event == _READY:
                 self._ready = True
             elif event == _CONNECTED:
-                self._stage = "something listens there, but it does not speak ZeroMQ as a server does"
+                self._stage = _NO_ZEROMQ
             elif event == _LOST:
                 self._ready = False
                 self._lost = True
-            elif event & _NO_HANDSHAKE:
+            elif event == _REFUSED and self._curve is not None:
+                self._refusal = _NOT_ALLOWED.format(key=self._curve.own.public.hex())
+            elif (event, value) == (_OTHER_PROTOCOL, _MISMATCH):
+                self._refusal = _ASKS_FOR_KEYS if self._curve is None else _HAS_NO_KEYS
+            elif self._curve is not None:
+                self._broken_off += 1
+                if self._broken_off == TRIES:
+                    self._refusal = _OTHER_KEY.format(key=self._curve.server.hex(), url=self.url)
+            else:
                 self._stage = "it refused the ZeroMQ handshake"
 
     def _ask_for_cause(self, seconds: float) -> None:
@@ -544,6 +750,24 @@ class Link:
         if self._stage or not self.url.startswith("tcp://"):
             return self._stage or "no connection could be made"
         return next(iter(self._causes), "no connection could be made in time; is a firewall between?")
+
+
+def _own_key_options(own: KeyPair) -> dict[int, int | bytes]:
+    return {zmq.CURVE_PUBLICKEY: own.public, zmq.CURVE_SECRETKEY: own.secret}
+
+
+def _property(frame: Any, name: str) -> str:
+    """Return what libzmq knows of the connection that a frame came over, or an empty string."""
+    try:
+        return str(frame.get(name))
+    except zmq.ZMQError:
+        return ""
+
+
+def _events(monitor: Any) -> Iterator[tuple[int, int]]:
+    """Yield the events that a monitor has to tell of, and their values."""
+    while _is_readable(monitor):
+        yield _MONITOR_EVENT.unpack(monitor.recv_multipart()[0])
 
 
 def _is_readable(sock: Any) -> bool:
@@ -591,15 +815,21 @@ def with_default_port(url: str) -> str:
 def _context() -> zmq.Context[zmq.Socket[bytes]]:
     pid = os.getpid()
     if pid not in _contexts:
-        context = zmq.Context()
-        context.set(zmq.BLOCKY, 0)
-        context.set(zmq.MAX_SOCKETS, 65_536 if hasattr(os, "sysconf") else 1024)
-        _contexts[pid] = context
+        _contexts[pid] = _new_context()
     return _contexts[pid]
 
 
-def _socket(kind: int, options: dict[int, int]) -> zmq.Socket[bytes]:
-    sock = _context().socket(kind)
+def _new_context() -> zmq.Context[zmq.Socket[bytes]]:
+    context = zmq.Context()
+    context.set(zmq.BLOCKY, 0)
+    context.set(zmq.MAX_SOCKETS, 65_536 if hasattr(os, "sysconf") else 1024)
+    return context
+
+
+def _socket(
+    kind: int, options: dict[int, int], context: zmq.Context[zmq.Socket[bytes]]
+) -> zmq.Socket[bytes]:
+    sock = context.socket(kind)
     _set_options(sock, options)
     return sock
 

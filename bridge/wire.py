@@ -136,6 +136,7 @@ from typing import Any, Final, TypeAlias, TypeGuard
 
 from bridge.codecs import Descriptor, strict_json
 from bridge.errors import EncodeError, RemoteError, WireError, remote_error
+from bridge.rights import ANYBODY, Peer, Rights
 
 __all__ = [
     "CODES",
@@ -266,6 +267,8 @@ class Request:
     ----------
     lengths
         Of what is put as a transfer: the length of each buffer that will follow. Else None.
+    peer
+        Who sent it: not in the message, but known to whoever received it.
     """
 
     id: int
@@ -273,6 +276,12 @@ class Request:
     keys: dict[str, Any] = field(default_factory=dict)
     buffers: Frames = ()
     lengths: list[int] | None = None
+    peer: Peer = ANYBODY
+
+    @property
+    def rights(self) -> Rights:
+        """What its peer may do."""
+        return self.peer.rights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,8 +350,8 @@ def pack_failure(request_id: int | None, error: RemoteError) -> list[Frame]:
     return _pack({"bridge": VERSION, "id": request_id, "error": body}, ())
 
 
-def unpack_request(frames: Frames) -> Request:
-    """Check the frames of a request, and return it.
+def unpack_request(frames: Frames, peer: Peer = ANYBODY) -> Request:
+    """Check the frames of a request of a peer, and return it.
 
     Raises
     ------
@@ -385,10 +394,9 @@ def unpack_request(frames: Frames) -> Request:
         lengths = _checked_lengths(header, MAX_TRANSFER)
         if len(frames) > 1:
             raise WireError(f"a transfer begins without frames; {len(frames) - 1} came")
-        return Request(id=request_id, op=op, keys=keys, lengths=lengths)
-    return Request(
-        id=request_id, op=op, keys=keys, buffers=_checked_buffers(header, frames, MAX_REQUEST)
-    )
+        return Request(id=request_id, op=op, keys=keys, lengths=lengths, peer=peer)
+    buffers = _checked_buffers(header, frames, MAX_REQUEST)
+    return Request(id=request_id, op=op, keys=keys, buffers=buffers, peer=peer)
 
 
 def unpack_reply(frames: Frames) -> Reply:

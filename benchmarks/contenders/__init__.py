@@ -42,6 +42,7 @@ class Contender:
 
 CONTENDERS: Final = {
     "zbridge": Contender("zbridge", "bridge.Server, and connect().read()"),
+    "zbridge-curve": Contender("zbridge_curve", "the same with keys, encrypted by CURVE"),
     "tcp": Contender("tcp", "a plain blocking socket, into a fresh array", frames=False),
     "zmq": Contender("zmq_frame", "pyzmq REQ/REP, JSON header and one zero-copy frame", frames=False),
     "pickle": Contender("pickle_in_band", "pickle protocol 5 in one frame, pyzmq REQ/REP"),

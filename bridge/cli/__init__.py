@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import click
 
 import bridge
-from bridge.cli import demo, fetch, live, look, serve
+from bridge.cli import demo, fetch, keys, live, look, serve
 
 __all__ = ["commands", "main"]
 
@@ -77,6 +77,8 @@ for _command in (
     live.call,
     live.follow,
     look.ping,
+    keys.keys,
+    keys.trust,
     demo.demo,
 ):
     commands.add_command(_command)

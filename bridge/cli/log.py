@@ -7,6 +7,7 @@ import logging
 import time
 from typing import Any
 
+from bridge.audit import FIELDS, LOGGER
 from bridge.display import nbytes_text
 
 __all__ = ["FORMATTERS", "log_to_stderr"]
@@ -24,8 +25,9 @@ class TextFormatter(logging.Formatter):
         if fields is None:
             return f"{self.formatTime(record)} {record.levelname.lower()}: {super().format(record)}"
         name = f" {fields['name']!r}" if fields["name"] else ""
+        key = f" {fields['key']}" if fields["key"] else ""
         return (
-            f"{self.formatTime(record)} {fields['peer']} {fields['op']}{name} "
+            f"{self.formatTime(record)} {fields['peer']}{key} {fields['op']}{name} "
             f"{nbytes_text(fields['nbytes'])} {fields['ms']:.1f} ms {fields['outcome']}"
         )
 
@@ -61,14 +63,6 @@ def log_to_stderr(form: str) -> None:
 
 def _fields(record: logging.LogRecord) -> dict[str, Any] | None:
     """Return what a record says of a query, or None if it is about something else."""
-    if record.name != "bridge.access":
+    if record.name != LOGGER:
         return None
-    values = vars(record)
-    return {
-        "peer": values["peer"],
-        "op": values["op"],
-        "name": values["name_"],
-        "nbytes": values["nbytes"],
-        "ms": round(values["ms"], 3),
-        "outcome": values["outcome"],
-    }
+    return {field: getattr(record, attribute) for field, attribute in FIELDS.items()}

@@ -24,10 +24,12 @@ url_option: Decorator = click.option(
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def command(*examples: str) -> Decorator:
+def command(*examples: str, name: str | None = None) -> Decorator:
     """Return the decorator for a command, whose help ends with examples. They are run by the tests."""
     # \b keeps the lines as they are.
-    return click.command(epilog="\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in examples)]))
+    return click.command(
+        name, epilog="\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in examples)])
+    )
 
 
 def name_argument(*kinds: str, metavar: str = "NAME") -> Decorator:

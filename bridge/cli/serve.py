@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
+import re
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     import bridge
 
 __all__ = ["serve"]
+
+# The host of an address that means all addresses of a computer.
+ANYWHERE = re.compile(r"(?<=[/@])(0\.0\.0\.0|\[::\])(?=:)")
 
 
 @command(
@@ -41,8 +46,11 @@ __all__ = ["serve"]
     multiple=True,
     help="Let clients write names that begin so; '' for all. May be repeated.",
 )
+@click.option("--keys", is_flag=True, help="Let in only clients with keys, also from this computer.")
 @click.option(
-    "--insecure", is_flag=True, help="Listen where other computers reach it: all of them may read."
+    "--insecure",
+    is_flag=True,
+    help="Listen where other computers reach it, without keys: all of them may read.",
 )
 @click.option(
     "--workers", type=click.IntRange(1), help="Threads for functions; by default a few more than CPUs."
@@ -53,6 +61,7 @@ def serve(
     what: tuple[str, ...],
     bind: str,
     writable: tuple[str, ...],
+    keys: bool,
     insecure: bool,
     workers: int | None,
     log_format: str,
@@ -64,18 +73,27 @@ def serve(
     from the current directory: an array, a table, a function, a generator function, or a dict of them by name.
     Without arguments the weather of Seattle is served, to try things out. Ctrl-C and SIGTERM stop the server.
 
+    Where other computers reach it, only clients whose keys are allowed get in: see zbridge keys.
+
     The log has a line for each query: who, what, bytes, milliseconds, outcome.
     """
     import bridge
     from bridge.cli.log import log_to_stderr
+    from bridge.keys import home
     from bridge.threads import DaemonThreads
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     log_to_stderr(log_format)
     executor = DaemonThreads(workers) if workers is not None else None
     try:
-        server = bridge.Server(bind, executor=executor, insecure=insecure, writable=writable)
-    except bridge.TransportError as exc:  # what was typed, not a server that is away
+        server = bridge.Server(
+            bind,
+            executor=executor,
+            insecure=insecure,
+            keys=home() if keys else None,
+            writable=writable,
+        )
+    except (bridge.TransportError, ValueError) as exc:  # what was typed, not a server that is away
         raise click.ClickException(str(exc)) from exc
     with contextlib.closing(server):
         for argument in what:
@@ -147,10 +165,16 @@ def _servable(value: Any) -> Any:
 
 def _announce(server: bridge.Server, as_json: bool) -> None:
     names = list(server)
+    url = _for_others(server.url)
     if as_json:
-        echo_json({"url": server.url, "names": names})
+        echo_json({"url": url, "names": names})
         return
     from bridge.display import list_text
 
-    click.echo(f"Serving {list_text(names)} at {server.url}; Ctrl-C stops.", err=True)
-    click.echo(f"Look at it with: zbridge ls {server.url}", err=True)
+    click.echo(f"Serving {list_text(names)} at {url}; Ctrl-C stops.", err=True)
+    click.echo(f"Look at it with: zbridge ls {url}", err=True)
+
+
+def _for_others(url: str) -> str:
+    """Return an address with the name of this computer in the place of all its addresses."""
+    return ANYWHERE.sub(socket.gethostname(), url)

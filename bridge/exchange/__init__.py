@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from bridge.errors import IdleTimeout, RemoteError, TransportError
 from bridge.exchange.pool import CONNECT_SECONDS, PIPELINED, Pool
 from bridge.exchange.question import Answer, Question, Receipt
 from bridge.exchange.windows import Fetch, Put
-from bridge.transport import Unreachable
+from bridge.transport import Link, Unreachable
 from bridge.wire import Reply
 
 __all__ = [
@@ -55,6 +56,8 @@ class Exchange:
     ----------
     url
         The server's address.
+    new_link
+        Makes a connection to it; by default one without keys.
 
     Attributes
     ----------
@@ -64,8 +67,8 @@ class Exchange:
         Bytes per second of the last large answer; None before the first.
     """
 
-    def __init__(self, url: str) -> None:
-        self._pool = Pool(url)
+    def __init__(self, url: str, new_link: Callable[[], Link] | None = None) -> None:
+        self._pool = Pool(url, new_link or partial(Link, url))
         self.url = self._pool.url
         self.inline_bytes = INLINE_BYTES
         self.rate: float | None = None

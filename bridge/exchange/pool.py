@@ -52,10 +52,13 @@ class Pool:
     ----------
     url
         The server's address.
+    new_link
+        Makes a link to it.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, new_link: Callable[[], Link]) -> None:
         self.url = with_default_port(url)
+        self._new_link = new_link
         self.ids = itertools.count(1)
         # A connection within a process does not tell when its server goes: it is used once.
         self._keeps = not self.url.startswith("inproc://")
@@ -95,7 +98,7 @@ class Pool:
         """Tell the server what may help it, without waiting: on a connection that is idle, if there is one."""
         closed = self._closed
         with contextlib.suppress(TransportError):
-            link = self._idle_link() or Link(self.url)
+            link = self._idle_link() or self._new_link()
             if link.is_usable():
                 self.send(link, Question(op=op, keys=keys, timeout=0.0))
                 self._put_back(link, closed)
@@ -119,7 +122,7 @@ class Pool:
     def link(self, question: Question, clock: IdleClock) -> Iterator[Link]:
         """Lend a link that is connected. It is closed, not put back, where anything goes wrong on it."""
         closed = self._closed
-        link = self._idle_link() or Link(self.url)
+        link = self._idle_link() or self._new_link()
         try:
             if not link.is_usable():
                 link.open(min(clock.left, CONNECT_SECONDS), check_given_up)

@@ -23,11 +23,11 @@ FILES = sorted(ROOT.rglob("*.py"))
 # of one package do.
 LAYERS = (
     {"tracebacks"},
-    {"errors", "threads", "timers", "giving_up"},
+    {"errors", "threads", "timers", "giving_up", "rights", "audit"},
     {"codecs"},
     {"selection"},
     {"wire"},
-    {"transfer", "calls"},
+    {"transfer", "calls", "zap", "private"},
     {"transport"},
     {"sources"},
     {"catalogue"},
@@ -36,7 +36,9 @@ LAYERS = (
     {"service"},
     {"display"},
     {"remote"},
-    {"keys", "exchange"},
+    {"keys", "tunnel", "exchange"},
+    {"clients", "reach"},
+    {"entrance"},
     {"server", "client"},
     {"cli", "aio", "integrations", "bench"},
 )
@@ -44,13 +46,21 @@ RANKS = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 
 # These know less than their place in the row would let them.
 ONLY = {
-    "transport": {"errors"},
+    "transport": {"errors", "zap"},
+    "zap": set(),
     "display": {"errors"},
-    "keys": {"errors"},
+    "private": {"errors"},
+    "keys": {"errors", "private", "transport"},
+    "clients": {"errors", "keys", "private", "rights"},
+    "tunnel": {"errors", "transport"},
+    "entrance": {"audit", "clients", "errors", "keys", "rights", "timers", "transport"},
+    "reach": {"errors", "keys", "transport", "tunnel"},
     "tracebacks": set(),
     "threads": set(),
     "timers": set(),
     "giving_up": set(),
+    "rights": set(),
+    "audit": set(),
     "failures": {"errors"},
     "calls": {"errors", "threads"},
     "data": set(),

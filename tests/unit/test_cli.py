@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.cli import commands, files, show
+from bridge.cli import commands, files, serve, show
 from bridge.cli.log import FORMATTERS
 from bridge.cli.syntax import column_finder, parse_arguments, parse_filter
 
@@ -222,24 +222,33 @@ def record(name, **fields):
     return made
 
 
-QUERY = {"peer": "10.0.0.7", "op": "get", "name_": "a\nb", "nbytes": 2048, "ms": 1.25, "outcome": "ok"}
+QUERY = {
+    "peer": "10.0.0.7",
+    "key": "ada SHA256:00",
+    "op": "get",
+    "name_": "a\nb",
+    "nbytes": 2048,
+    "ms": 1.25,
+    "outcome": "ok",
+}
 
 
 def test_the_log_of_a_query_is_a_line_for_people():
-    line = FORMATTERS["text"]().format(record("bridge.access", **QUERY))
-    assert line.endswith(r" 10.0.0.7 get 'a\nb' 2.0 KiB 1.2 ms ok")
+    line = FORMATTERS["text"]().format(record("bridge.audit", **QUERY))
+    assert line.endswith(r" 10.0.0.7 ada SHA256:00 get 'a\nb' 2.0 KiB 1.2 ms ok")
     assert (
         FORMATTERS["text"]().format(record("bridge", msg="open to all")).endswith(" info: open to all")
     )
 
 
 def test_the_log_of_a_query_is_a_line_of_json():
-    line = FORMATTERS["json"]().format(record("bridge.access", **QUERY))
+    line = FORMATTERS["json"]().format(record("bridge.audit", **QUERY))
     assert "\n" not in line
     assert json.loads(line) == {
         "time": "1970-01-01T00:00:00.000Z",
         "level": "info",
         "peer": "10.0.0.7",
+        "key": "ada SHA256:00",
         "op": "get",
         "name": "a\nb",
         "nbytes": 2048,
@@ -249,8 +258,35 @@ def test_the_log_of_a_query_is_a_line_of_json():
     assert json.loads(FORMATTERS["json"]().format(record("bridge", msg="hi")))["message"] == "hi"
 
 
-@pytest.mark.parametrize("name", sorted(commands.commands))
-def test_every_command_has_json_and_examples(name):
-    command = commands.commands[name]
+def every_command(group=commands, before=""):
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from every_command(command, f"{name} ")
+        else:
+            yield before + name, command
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [pytest.param(*pair, id=pair[0]) for pair in every_command()]
+)
+def test_every_command_has_json_and_examples(name, command):
     assert "--json" in {option for parameter in command.params for option in parameter.opts}
     assert f"\n  zbridge {name}" in (command.epilog or "")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("tcp://0.0.0.0:5555", "tcp://lab:5555"),
+        ("bridge://5e@0.0.0.0:5555", "bridge://5e@lab:5555"),
+        ("tcp://[::]:5555", "tcp://lab:5555"),
+        ("tcp://10.0.0.0:5555", "tcp://10.0.0.0:5555"),
+        ("tcp://[fe80::]:5555", "tcp://[fe80::]:5555"),
+        ("tcp://127.0.0.1:5555", "tcp://127.0.0.1:5555"),
+    ],
+)
+def test_others_are_told_the_name_of_this_computer_where_all_its_addresses_are_meant(
+    url, told, monkeypatch
+):
+    monkeypatch.setattr("socket.gethostname", lambda: "lab")
+    assert serve._for_others(url) == told

@@ -8,7 +8,7 @@ import pytest
 import zmq
 
 from bridge.errors import TransportError, WireError
-from bridge.transport import Link, Listener, with_default_port
+from bridge.transport import Envelope, Link, Listener, with_default_port
 
 URLS = {
     "tcp": "tcp://127.0.0.1:0",
@@ -130,7 +130,7 @@ def test_frames_without_a_place_are_received_anywhere(pair):
 
 def test_a_reply_to_nobody_is_counted(pair):
     listener, _ = pair
-    assert not listener.send([b"no such peer", b""], [b"reply"])
+    assert not listener.send(Envelope([b"no such peer", b""]), [b"reply"])
     assert listener.undelivered == 1
 
 
@@ -155,7 +155,7 @@ def test_the_envelope_is_all_labels_up_to_the_delimiter(pair):
         dealer.connect(listener.url)
         dealer.send_multipart([b"one", b"two", b"", b"header"])
         envelope, frames = next_request(listener)
-        assert (envelope[1:], frames) == ([b"one", b"two", b""], [b"header"])
+        assert (envelope.labels[1:], frames) == ([b"one", b"two", b""], [b"header"])
         listener.send(envelope, [b"reply"])
         assert dealer.recv_multipart() == [b"one", b"two", b"", b"reply"]
 

@@ -1,0 +1,225 @@
+"""Through ssh, to a server that only its own computer reaches: with a real sshd, on this one."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import pickle
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bridge
+from tests.integration.conftest import until
+from tests.processes import output_of
+
+SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+needs_sshd = pytest.mark.skipif(
+    not (SSHD and shutil.which("ssh") and shutil.which("ssh-keygen")),
+    reason="OpenSSH's ssh, ssh-keygen and sshd are needed: apt-get install openssh-client openssh-server",
+)
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory):
+    """An sshd with keys of its own: its port, options for ssh, and the key that may log in."""
+    folder = tmp_path_factory.mktemp("ssh")
+    for name in ("host", "user"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(command, check=True)
+    (folder / "authorized_keys").write_bytes((folder / "user.pub").read_bytes())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (folder / "sshd_config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\n"
+        f"HostKey {folder}/host\n"
+        f"AuthorizedKeysFile {folder}/authorized_keys\n"
+        f"PidFile {folder}/pid\n"
+        "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+    )
+    host_key = (folder / "host.pub").read_text()
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {host_key}")
+    try:
+        Path("/run/sshd").mkdir(exist_ok=True)  # where Debian's sshd goes
+    except OSError as exc:
+        pytest.skip(f"sshd needs the directory /run/sshd: {exc.strerror}")
+    assert SSHD is not None
+    command = [SSHD, "-D", "-e", "-f", str(folder / "sshd_config")]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    until((folder / "pid").exists)
+    options = ["-F", "none", "-o", f"UserKnownHostsFile={folder}/known_hosts", "-o", "BatchMode=yes"]
+    yield port, [*options, "-o", "IdentitiesOnly=yes"], folder / "user"
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture
+def ssh(sshd, monkeypatch, tmp_path):
+    """The beginning of an address through that sshd; what is made for a tunnel is in `tmp_path`."""
+    port, options, key = sshd
+    command = f'echo $$ >> {tmp_path}/.pids; exec {shlex.join(["ssh", *options, "-i", str(key)])} "$@"'
+    monkeypatch.setenv("BRIDGE_SSH", shlex.join(["sh", "-c", command, "ssh"]))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return f"ssh://{getpass.getuser()}@127.0.0.1:{port}"
+
+
+def port_of(server):
+    return server.url.rpartition(":")[2]
+
+
+def tunnels(folder):
+    """The process ids of the ssh that run, or ended and were not waited for."""
+    return [pid for pid in map(int, (folder / ".pids").read_text().split()) if is_there(pid)]
+
+
+def is_there(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def folders(folder):
+    return list(folder.glob("zbridge-*"))
+
+
+@needs_sshd
+def test_a_server_that_only_its_own_computer_reaches_is_read_through_ssh(server, ssh, tmp_path):
+    server["x"] = np.arange(1_000_000)
+    address = f"{ssh}/{port_of(server)}"
+    with bridge.connect(address) as b:
+        assert np.array_equal(b.read("x"), np.arange(1_000_000))
+        assert b.url == address
+        assert address in repr(b)
+        (folder,) = folders(tmp_path)
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert len(tunnels(tmp_path)) == 1
+    assert folders(tmp_path) == []
+    assert tunnels(tmp_path) == []
+
+
+@needs_sshd
+def test_where_there_are_no_private_sockets_the_tunnel_begins_at_a_port(server, ssh, monkeypatch):
+    monkeypatch.setattr("bridge.tunnel.PRIVATE_ENDS", False)
+    server["x"] = 1
+    with bridge.connect(f"{ssh}/{port_of(server)}") as b:
+        assert b.read("x") == 1
+
+
+@needs_sshd
+def test_after_it_was_closed_and_after_ssh_has_died_a_client_gets_a_new_tunnel(server, ssh, tmp_path):
+    server["x"] = 1
+    with bridge.connect(f"{ssh}/{port_of(server)}") as b:
+        b.close()
+        assert b.read("x") == 1
+        (pid,) = tunnels(tmp_path)
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert b.read("x") == 1
+
+
+@needs_sshd
+def test_an_interrupt_of_the_terminal_does_not_end_the_tunnel(server, ssh, tmp_path):
+    server["x"] = 1
+    with bridge.connect(f"{ssh}/{port_of(server)}") as b:
+        (pid,) = tunnels(tmp_path)
+        os.kill(pid, signal.SIGINT)
+        assert b.read("x") == 1
+        assert tunnels(tmp_path) == [pid]
+
+
+@needs_sshd
+def test_a_pickled_client_makes_a_tunnel_of_its_own(server, ssh):
+    server["x"] = 1
+    with bridge.connect(f"{ssh}/{port_of(server)}") as b, pickle.loads(pickle.dumps(b)) as again:
+        assert (b.read("x"), again.read("x")) == (1, 1)
+
+
+FORK = """
+import os, sys, warnings, bridge
+b = bridge.connect(sys.argv[1])
+warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn: there are threads
+child = os.fork()
+value = b.read("x")
+if not child:
+    b.close()
+    os._exit(value)
+print(value, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), b.read("x"))
+b.close()
+"""
+
+
+@needs_sshd
+def test_in_a_forked_child_the_parents_tunnel_is_left_to_the_parent(server, ssh):
+    server["x"] = 1
+    assert output_of("-c", FORK, f"{ssh}/{port_of(server)}") == "1 1 1\n"
+
+
+def failure(address):
+    with pytest.raises(bridge.TransportError) as caught:
+        bridge.connect(address)
+    return str(caught.value)
+
+
+@needs_sshd
+def test_who_takes_long_to_log_in_is_waited_for(server, ssh, monkeypatch):
+    monkeypatch.setenv("BRIDGE_SSH", os.environ["BRIDGE_SSH"].replace("exec ssh", "sleep 1; exec ssh"))
+    monkeypatch.setattr("bridge.client.CONNECT_SECONDS", 0.9)
+    server["x"] = 1
+    with bridge.connect(f"{ssh}/{port_of(server)}") as b:
+        assert b.read("x") == 1
+
+
+@needs_sshd
+def test_where_no_server_listens_the_error_says_so(ssh, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    message = failure(f"{ssh}/{port}")
+    assert f"no server answers on its port {port}" in message
+    assert "Connection refused" in message
+    assert folders(tmp_path) == []
+
+
+@needs_sshd
+def test_where_ssh_is_not_let_in_the_error_has_its_words(ssh, sshd, monkeypatch, tmp_path):
+    monkeypatch.setenv("BRIDGE_SSH", shlex.join(["ssh", *sshd[1], "-i", "/dev/null"]))
+    message = failure(ssh)
+    assert "ssh says:" in message
+    assert "Permission denied" in message
+    assert folders(tmp_path) == []
+
+
+def test_where_nothing_listens_the_error_has_the_words_of_ssh(monkeypatch):
+    monkeypatch.setenv("BRIDGE_SSH", "sh -c 'echo the cable is out >&2; exit 255' --")
+    assert failure("ssh://lab") == "no way to ssh://lab: ssh says: the cable is out"
+
+
+def test_where_there_is_no_ssh_the_error_says_so(monkeypatch):
+    monkeypatch.setenv("BRIDGE_SSH", "no-such-program -v")
+    assert "needs the program 'no-such-program', which cannot be run" in failure("ssh://lab")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ssh://",
+        "ssh://-oProxyCommand=id",
+        "ssh://-l@lab",
+        "ssh://me@-lab",
+        "ssh://lab:port",
+        "ssh://lab/x",
+        "ssh://lab:22/5555/x",
+        "ssh://me@you@lab",
+        "ssh://la b",
+    ],
+)
+def test_what_is_no_address_is_never_shown_to_ssh(address, monkeypatch):
+    monkeypatch.setenv("BRIDGE_SSH", "no-such-program")
+    assert "is not an address; expected ssh://user@host" in failure(address)

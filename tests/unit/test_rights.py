@@ -1,0 +1,144 @@
+"""What a peer may not see is not there: not in the catalogue, and not in any answer."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from bridge import codecs, wire
+from bridge.rights import NOTHING, Peer, Rights
+from bridge.service import Service
+from bridge.wire import Request
+
+MARK = "sixteen characters"
+LIMITED = Peer(rights=Rights(only=("run42/*", "log?")))
+READER = Peer(rights=Rights(may_write=False))
+NAMES = ["run42/wave", "run42/note", "run43/wave", "secret", "log1"]
+# What there is, beside "run42/wave": it looks like what is asked for.
+HIDDEN = ["secret", "run43/wave", "run42"]
+ONE = codecs.encode(np.arange(3))
+
+
+@pytest.fixture
+def service():
+    service = Service(writable=True)
+    service.update(dict.fromkeys(NAMES, np.arange(3)))
+
+    def run42(x=1):
+        return x
+
+    service.query(run42)
+    return service
+
+
+def ask(service, op, peer=LIMITED, *, buffers=(), **keys):
+    request = Request(id=1, op=op, keys=keys, buffers=buffers)
+    return service.handle(wire.pack_request(request), peer)
+
+
+def error(frames):
+    return json.loads(bytes(frames[0]))["error"]
+
+
+OPS = {
+    "get": {},
+    "describe": {},
+    "call": {},
+    "delete": {},
+    "put": {"object": ONE.descriptor, "buffers": ONE.buffers},
+    "append": {"object": ONE.descriptor, "buffers": ONE.buffers},
+}
+
+
+@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_name_that_is_hidden_is_answered_as_one_that_does_not_exist(service, op, name):
+    with_it = ask(service, op, name=name, **OPS[op])
+    names = list(service)
+    del service[name]
+    without_it = ask(service, op, name=name, **OPS[op])
+    assert [bytes(frame) for frame in with_it] == [bytes(frame) for frame in without_it]
+    assert error(with_it)["code"] in ("not_found", "forbidden")
+    assert name in names
+
+
+def test_the_catalogue_has_only_what_may_be_seen(service):
+    entries = json.loads(bytes(ask(service, "list")[0]))["entries"]
+    assert [entry["name"] for entry in entries] == ["log1", "run42/note", "run42/wave"]
+
+
+def test_pages_of_the_catalogue_end_where_what_may_be_seen_ends(service):
+    reply = json.loads(bytes(ask(service, "list", limit=2)[0]))
+    assert [entry["name"] for entry in reply["entries"]] == ["log1", "run42/note"]
+    assert reply["more"]
+    reply = json.loads(bytes(ask(service, "list", after="run42/note")[0]))
+    assert [entry["name"] for entry in reply["entries"]] == ["run42/wave"]
+    assert not reply["more"]
+
+
+def test_a_hint_names_only_what_may_be_seen(service):
+    assert "did you mean 'run42/wave'?" in error(ask(service, "get", name="run42/wav"))["message"]
+    message = error(ask(service, "get", name="secre"))["message"]
+    assert "secret" not in message
+    assert "there are 3 names" in message
+
+
+def test_what_may_be_seen_can_be_read_and_written(service):
+    assert len(ask(service, "get", name="run42/wave")) == 2
+    ask(service, "put", name="run42/new", **OPS["put"])
+    assert "run42/new" in service
+    assert "error" not in json.loads(bytes(ask(service, "delete", name="run42/new")[0]))
+    assert "run42/new" not in service
+
+
+@pytest.mark.parametrize("op", ["put", "append", "delete"])
+@pytest.mark.parametrize("name", ["run42/wave", "nothing"])
+def test_who_may_only_read_changes_nothing(service, op, name):
+    failure = error(ask(service, op, READER, name=name, **OPS[op]))
+    assert failure["code"] == "forbidden"
+    assert "your key may only read" in failure["message"]
+    assert len(service) == len(NAMES) + 1
+
+
+def test_to_write_takes_the_servers_leave_and_the_keys():
+    service = Service(writable=["mine/"])
+    peer = Peer(rights=Rights(only=("mine/*", "theirs/*")))
+    ask(service, "put", peer, name="mine/x", **OPS["put"])
+    assert list(service) == ["mine/x"]
+    assert error(ask(service, "put", peer, name="theirs/x", **OPS["put"]))["code"] == "forbidden"
+
+
+def test_who_lost_a_right_while_it_sent_does_not_finish(service):
+    begin = Request(
+        id=1,
+        op="put",
+        keys={"name": "run42/new", "object": ONE.descriptor, "transfer": MARK},
+        lengths=[len(buffer) for buffer in ONE.buffers],
+    )
+    service.handle(wire.pack_request(begin), LIMITED)
+    ask(service, "part", transfer=MARK, offset=0, buffers=ONE.buffers)
+    assert error(ask(service, "done", READER, transfer=MARK))["code"] == "forbidden"
+    assert "run42/new" not in service
+
+
+@pytest.mark.parametrize("op", wire.OPS)
+def test_who_has_no_rights_any_more_is_told_so_whatever_it_asks(service, op):
+    keys = {"name": "run42/wave", "transfer": MARK, "call": MARK, "offset": 0, "length": 1}
+    keys |= {"object": ONE.descriptor} if op in ("put", "append") else {}
+    if op == "put":
+        del keys["transfer"]
+    buffers = ONE.buffers if op in ("put", "append") else ()
+    failure = error(ask(service, op, Peer(rights=NOTHING), buffers=buffers, **keys))
+    assert failure["code"] == "forbidden"
+    assert "your key is not allowed any more" in failure["message"]
+
+
+def test_patterns_are_of_whole_names_and_case_counts():
+    rights = Rights(only=("Run*",))
+    assert rights.sees("Run42/x")
+    assert not rights.sees("run42/x")
+    assert not rights.sees("my Run42/x")
+    assert Rights().sees("anything")
+    assert not NOTHING.sees("anything")

@@ -7,6 +7,8 @@ that key may do is looked up anew at each request, so what is taken back ends wi
 from __future__ import annotations
 
 import math
+import re
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,10 +23,12 @@ from bridge.rights import ANYBODY, NOTHING, Peer, Rights
 from bridge.timers import Timers
 from bridge.transport import Gate, KeyPair
 
-__all__ = ["Entrance", "entrance_to", "keys_for"]
+__all__ = ["Entrance", "entrance_to", "for_others", "keys_for"]
 
 # What a limited key may ask at once after a pause: this many seconds' worth.
 BURST_SECONDS: Final = 1.0
+# The host of an address that means all addresses of a computer.
+_ANYWHERE: Final = re.compile(r"(?<=[/@])(0\.0\.0\.0|\[::\])(?=:)")
 
 
 class Entrance:
@@ -155,6 +159,17 @@ def entrance_to(url: str, *, keys: str | Path | None, insecure: bool) -> Entranc
         return Entrance(url)
     own = own_key(directory, SERVER) or make_key(directory, SERVER)
     return KeyedEntrance(url, own, Clients(directory))
+
+
+def for_others(address: str) -> str:
+    """Return an address with the name of this computer, where it stands for all of its addresses.
+
+    Examples
+    --------
+    >>> for_others("tcp://127.0.0.1:5555")
+    'tcp://127.0.0.1:5555'
+    """
+    return _ANYWHERE.sub(socket.gethostname(), address)
 
 
 def keys_for(url: str, *, keys: Path | None, insecure: bool) -> Path | None:

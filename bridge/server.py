@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
@@ -25,7 +24,7 @@ from bridge.catalogue import Catalogue
 from bridge.display import list_text, nbytes_text, text
 from bridge.display.cards import facts_card
 from bridge.display.markup import element
-from bridge.entrance import entrance_to
+from bridge.entrance import entrance_to, for_others
 from bridge.service import Service
 from bridge.sources.channel import Channel
 from bridge.threads import DaemonThreads
@@ -157,7 +156,7 @@ class Server(MutableMapping[str, Any]):
         return f"<Server {self.url}, {self._state}, {len(self)} names; {self._use}>"
 
     def _repr_html_(self) -> str:
-        typed = f'import bridge\nb = bridge.connect("{_url_for_others(self.url)}")'
+        typed = f'import bridge\nb = bridge.connect("{for_others(self.url)}")'
         facts = {
             "serves": list_text(self, most=12) or "nothing yet",
             "on the other side": element("pre", typed),
@@ -427,9 +426,3 @@ def _in_place_of_predecessor(url: str | None, objects: dict[str, Any]) -> Server
     server = Server(url or (predecessor.url if predecessor is not None else FREE_URL))
     _made_by_cells[url] = server
     return server
-
-
-def _url_for_others(url: str) -> str:
-    """Return the address with the name of this computer, where it stands for all of its addresses."""
-    host = f"{socket.gethostname()}:"
-    return url.replace("0.0.0.0:", host).replace("[::]:", host)

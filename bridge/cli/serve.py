@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import inspect
-import re
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
     import bridge
 
 __all__ = ["serve"]
-
-# The host of an address that means all addresses of a computer.
-ANYWHERE = re.compile(r"(?<=[/@])(0\.0\.0\.0|\[::\])(?=:)")
 
 
 @command(
@@ -164,8 +159,10 @@ def _servable(value: Any) -> Any:
 
 
 def _announce(server: bridge.Server, as_json: bool) -> None:
+    from bridge.entrance import for_others
+
     names = list(server)
-    url = _for_others(server.url)
+    url = for_others(server.url)
     if as_json:
         echo_json({"url": url, "names": names})
         return
@@ -173,8 +170,3 @@ def _announce(server: bridge.Server, as_json: bool) -> None:
 
     click.echo(f"Serving {list_text(names)} at {url}; Ctrl-C stops.", err=True)
     click.echo(f"Look at it with: zbridge ls {url}", err=True)
-
-
-def _for_others(url: str) -> str:
-    """Return an address with the name of this computer in the place of all its addresses."""
-    return ANYWHERE.sub(socket.gethostname(), url)

@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.cli import commands, files, serve, show
+from bridge.cli import commands, files, show
 from bridge.cli.log import FORMATTERS
 from bridge.cli.syntax import column_finder, parse_arguments, parse_filter
+from bridge.entrance import for_others
 
 COLUMNS = {
     "n": pa.int64(),
@@ -289,4 +290,4 @@ def test_others_are_told_the_name_of_this_computer_where_all_its_addresses_are_m
     url, told, monkeypatch
 ):
     monkeypatch.setattr("socket.gethostname", lambda: "lab")
-    assert serve._for_others(url) == told
+    assert for_others(url) == told

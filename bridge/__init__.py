@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge.errors import (
+    BenchError,
     BridgeError,
     Changed,
     EncodeError,
@@ -30,6 +31,7 @@ from bridge.errors import (
 )
 
 __all__ = [
+    "BenchError",
     "BridgeError",
     "Changed",
     "Client",
@@ -49,6 +51,7 @@ __all__ = [
     "WireError",
     "__version__",
     "aio",
+    "bench",
     "cancelled",
     "connect",
     "options",
@@ -58,6 +61,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from bridge import aio as aio
+    from bridge.bench import bench
     from bridge.calls import cancelled
     from bridge.client import Client, connect
     from bridge.integrations.polars import scan_polars
@@ -100,6 +104,10 @@ else:  # hidden from type checkers, which would take any misspelt name for a laz
             from importlib.metadata import version
 
             value = version("zbridge")
+        elif name == "bench":  # a module that can be called
+            from importlib import import_module
+
+            value = import_module("bridge.bench")
         elif name in _MODULES:
             from importlib import import_module
 

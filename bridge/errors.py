@@ -9,6 +9,7 @@
     │   └── IdleTimeout (TimeoutError)     nothing arrived for `timeout` seconds
     ├── RemoteError                        the server answered with a failure
     ├── Changed                            the data was replaced while it was being read
+    ├── BenchError (ValueError)            a record of the benchmark does not fit, or two do not compare
     └── Lagged                             a follower of a live channel fell behind
 
 Any other exception out of this library is a bug in it.
@@ -23,6 +24,7 @@ from functools import cache
 from bridge import tracebacks
 
 __all__ = [
+    "BenchError",
     "BridgeError",
     "Changed",
     "EncodeError",
@@ -85,6 +87,10 @@ class IdleTimeout(TransportError, TimeoutError):
 
 class Changed(BridgeError):
     """The data was replaced on the server while it was being read."""
+
+
+class BenchError(BridgeError, ValueError):
+    """A record of the benchmark does not fit its schema, or two records cannot be compared."""
 
 
 class Lagged(BridgeError):

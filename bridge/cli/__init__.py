@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import click
 
 import bridge
-from bridge.cli import demo, fetch, keys, live, look, serve
+from bridge.cli import bench, demo, fetch, keys, live, look, serve
 
 __all__ = ["commands", "main"]
 
@@ -79,6 +79,7 @@ for _command in (
     look.ping,
     keys.keys,
     keys.trust,
+    bench.bench,
     demo.demo,
 ):
     commands.add_command(_command)

@@ -9,6 +9,7 @@ import pickle
 import pytest
 
 from bridge.errors import (
+    BenchError,
     BridgeError,
     Changed,
     EncodeError,
@@ -21,6 +22,7 @@ from bridge.errors import (
 )
 
 SAMPLES = [
+    BenchError("this is no record of zbridge bench"),
     BridgeError("something failed"),
     Changed("'x' was replaced while it was being read"),
     EncodeError("dtype object cannot be sent"),
@@ -50,6 +52,7 @@ def test_there_is_one_root(error):
 @pytest.mark.parametrize(
     ("error", "builtin"),
     [
+        (BenchError, ValueError),
         (EncodeError, TypeError),
         (WireError, ValueError),
         (TransportError, ConnectionError),

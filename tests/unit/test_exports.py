@@ -10,6 +10,7 @@ import pytest
 import bridge
 
 PUBLIC = {
+    "BenchError",
     "BridgeError",
     "Changed",
     "Client",
@@ -29,6 +30,7 @@ PUBLIC = {
     "WireError",
     "__version__",
     "aio",
+    "bench",
     "cancelled",
     "connect",
     "options",

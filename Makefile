@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3 python; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-all bench lint types format clean
+.PHONY: demo test test-all bench fuzz lint types format clean
 
 # Serves real data from one process, fetches it from another, shows what came.
 demo: $(READY)
@@ -23,6 +23,12 @@ test-all: test
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --group bench-peers
 	$(BIN)/python -m benchmarks --memory --clients --out benchmarks/results/$$(date -u +%Y-%m-%d).json
+
+# Looks for inputs that break a promise, all targets together for so many seconds.
+SECONDS ?= 210
+fuzz: $(READY)
+	$(BIN)/python -m pip install --quiet --group fuzz
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 lint: $(READY)
 	$(BIN)/ruff check

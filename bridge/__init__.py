@@ -38,6 +38,7 @@ __all__ = [
     "EncodeError",
     "IdleTimeout",
     "Lagged",
+    "Limits",
     "RemoteArray",
     "RemoteChannel",
     "RemoteError",
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from bridge.calls import cancelled
     from bridge.client import Client, connect
     from bridge.integrations.polars import scan_polars
+    from bridge.limits import Limits
     from bridge.remote import (
         RemoteArray,
         RemoteChannel,
@@ -82,6 +84,7 @@ if TYPE_CHECKING:
 else:  # hidden from type checkers, which would take any misspelt name for a lazy one
     _MODULES = {
         "Client": "client",
+        "Limits": "limits",
         "RemoteArray": "remote",
         "RemoteChannel": "remote",
         "RemoteObject": "remote",

@@ -17,6 +17,7 @@ from bridge import codecs, wire
 from bridge.codecs import BufferReader, Encoded
 from bridge.errors import BridgeError, WireError, remote_error
 from bridge.failures import failure_of, misfit_of
+from bridge.limits import STANDARD
 from bridge.sources import Plan, Source
 from bridge.sources.choose import source_of
 from bridge.transfer import Outbox, cut, fill
@@ -71,20 +72,20 @@ class Answers:
         nbytes = sum(len(buffer) for buffer in buffers)
         keys = {**keys, "object": answer.descriptor}
         _check_size(nbytes, request)
-        if nbytes <= min(request.keys.get("max_bytes", wire.MAX_REPLY), wire.MAX_REPLY):
+        if nbytes <= min(request.keys.get("max_bytes", STANDARD.reply), STANDARD.reply):
             frames = wire.pack_reply(Reply(id=request.id, keys=keys, buffers=[b[:] for b in buffers]))
         else:
             keys["transfer"] = self._outbox.keep(
-                buffers, held=nbytes if held else 0, now=time.monotonic()
+                buffers, held=nbytes if held else 0, now=time.monotonic(), client=request.peer.client
             )
             lengths = [len(buffer) for buffer in buffers]
             frames = wire.pack_reply(Reply(id=request.id, keys=keys, lengths=lengths))
-        if len(buffers) > wire.MAX_BUFFERS or len(frames[0]) > wire.MAX_REPLY_HEADER:
+        if len(buffers) > STANDARD.buffers or len(frames[0]) > STANDARD.reply_header:
             self._outbox.release(keys.get("transfer", ""))  # nobody will learn of it
             raise remote_error(
                 "too_large",
                 f"the answer needs {len(buffers)} buffers and a header of {len(frames[0])} bytes; at most "
-                f"{wire.MAX_BUFFERS} and {wire.MAX_REPLY_HEADER}: select less",
+                f"{STANDARD.buffers} and {STANDARD.reply_header}: select less",
             )
         return frames
 
@@ -176,9 +177,9 @@ def _plan(source: Source, request: Request) -> Plan:
 
 
 def _check_size(nbytes: int, request: Request) -> None:
-    if nbytes > wire.MAX_REPLY and "max_bytes" not in request.keys:
+    if nbytes > STANDARD.reply and "max_bytes" not in request.keys:
         raise remote_error(
             "too_large",
-            f"the answer would have {nbytes} bytes; at most {wire.MAX_REPLY} fit in one message: ask with "
+            f"the answer would have {nbytes} bytes; at most {STANDARD.reply} fit in one message: ask with "
             "'max_bytes' and fetch it in parts, or select less",
         )

@@ -11,8 +11,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 from bridge.errors import WireError, remote_error
+from bridge.limits import STANDARD, Limits
 from bridge.threads import DaemonThreads, Inline
 
 __all__ = ["END", "PENDING", "Call", "Calls", "Item", "Signal", "cancelled"]
@@ -28,8 +29,6 @@ __all__ = ["END", "PENDING", "Call", "Calls", "Item", "Signal", "cancelled"]
 PREFETCH: Final = 2
 # A call that nobody asks about for so long is given up: its client is gone.
 IDLE_SECONDS: Final = 60.0
-# Calls of all clients together that are running or unfetched.
-MAX_CALLS: Final = 10_000
 
 
 class Signal:
@@ -103,6 +102,8 @@ class Call:
         When somebody asked for a value last, on the clock of `time.monotonic`.
     held : int
         Bytes of the arguments, and of the values that are kept.
+    client
+        Who called.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class Call:
         self._lock = threading.Lock()
         self.used = time.monotonic()
         self.held = nbytes
+        self.client: Hashable = None
         self._submit(partial(function, **arguments))
 
     @property
@@ -180,6 +182,11 @@ class Call:
             self._waiter = None
             self.used = time.monotonic()
         deliver(PENDING)
+
+    def stop(self) -> None:
+        """Close it, if it is making a value."""
+        if self._pulling:
+            self.close()
 
     def close(self) -> None:
         """Stop: what has not begun never does, a generator is closed, a function may look at `cancelled`.
@@ -296,14 +303,15 @@ class Call:
 class Calls:
     """The calls of a server, by their tokens. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits = STANDARD) -> None:
+        self._limits = limits
         self._calls: dict[str, Call] = {}
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    def add(self, token: str, call: Callable[[], Call]) -> Call:
+    def add(self, token: str, call: Callable[[], Call], client: Hashable = None) -> Call:
         """Begin a call, and keep it under a token that its client chose.
 
         Raises
@@ -316,9 +324,15 @@ class Calls:
                 raise remote_error(
                     "bad_request", "there is a call of this token; choose another at random"
                 )
-            if len(self._calls) >= MAX_CALLS:
-                raise remote_error("busy", f"{MAX_CALLS} calls are under way; try again later")
+            most = self._limits.calls
+            if len(self._calls) >= most:
+                raise remote_error("busy", f"{most} calls are under way; try again later")
+            if sum(call.client == client for call in self._calls.values()) >= max(1, most // 4):
+                raise remote_error(
+                    "busy", f"{most // 4} calls of yours are under way; take their values first"
+                )
             begun = self._calls[token] = call()
+            begun.client = client
             return begun
 
     def find(self, token: str) -> Call:
@@ -337,7 +351,8 @@ class Calls:
     def make_room(self, nbytes: int, most: int) -> None:
         """Have so many bytes more fit into what all calls may hold.
 
-        Calls whose values nobody has asked for are stopped, the least recently used first.
+        Calls whose values nobody has asked for are stopped: those of the client that has most first, and of
+        these the least recently used.
 
         Raises
         ------
@@ -345,8 +360,15 @@ class Calls:
             ``busy`` if that is not enough.
         """
         with self._lock:
-            left = most - nbytes - sum(call.held for call in self._calls.values())
-            for token, call in sorted(self._calls.items(), key=lambda item: item[1].used):
+            held: Counter[Hashable] = Counter()
+            for call in self._calls.values():
+                held[call.client] += call.held
+            left = most - nbytes - held.total()
+            if left >= 0:  # nearly always
+                return
+            for token, call in sorted(
+                self._calls.items(), key=lambda item: (-held[item[1].client], item[1].used)
+            ):
                 if left >= 0:
                     return
                 if call.has_values and not call.is_awaited:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from bridge import wire
 from bridge.codecs import strict_json
 from bridge.errors import EncodeError, remote_error
+from bridge.limits import STANDARD
 from bridge.rights import EVERYTHING, Rights
 from bridge.sources import Entry, Source, entry_or_reason
 from bridge.sources.channel import Channel
@@ -25,7 +26,7 @@ Served: TypeAlias = Source | Query | Channel
 
 # Entries in one page of the catalogue, and the bytes of its header that they may fill.
 PAGE_ENTRIES = 500
-PAGE_BYTES = wire.MAX_REPLY_HEADER // 2
+PAGE_BYTES = STANDARD.reply_header // 2
 # A did-you-mean looks at so many names: comparing text is slow.
 SIMILAR_NAMES = 200
 MAX_DOC = 20_000

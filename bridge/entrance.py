@@ -19,9 +19,9 @@ from bridge.audit import audit
 from bridge.clients import Clients, authorized
 from bridge.errors import TransportError
 from bridge.keys import SERVER, check_bind, fingerprint, home, is_local, make_key, own_key
-from bridge.rights import ANYBODY, NOTHING, Peer, Rights
+from bridge.rights import NOTHING, Peer, Rights
 from bridge.timers import Timers
-from bridge.transport import Gate, KeyPair
+from bridge.transport import Envelope, Gate, KeyPair
 
 __all__ = ["Entrance", "entrance_to", "for_others", "keys_for"]
 
@@ -54,15 +54,13 @@ class Entrance:
         """Return what clients connect to, where this was bound."""
         return bound
 
-    def turn(self, user: str, address: str, unsent: Callable[[str], int], timers: Timers) -> Peer | None:
+    def turn(self, envelope: Envelope, unsent: Callable[[str], int], timers: Timers) -> Peer | None:
         """Let a peer ask, or have it wait.
 
         Parameters
         ----------
-        user
-            The name of the connection.
-        address
-            Its network address.
+        envelope
+            Of its request.
         unsent
             Says how many bytes a user has not read yet.
         timers
@@ -73,7 +71,7 @@ class Entrance:
         Peer or None
             Who asks, with the rights of now; None: not yet.
         """
-        return Peer(address=address) if address else ANYBODY
+        return Peer(address=envelope.address, client=envelope.connection)
 
 
 class KeyedEntrance(Entrance):
@@ -91,17 +89,18 @@ class KeyedEntrance(Entrance):
         """Return what clients connect to, where this was bound."""
         return f"bridge://{self._public}@{bound.removeprefix('tcp://')}"
 
-    def turn(self, user: str, address: str, unsent: Callable[[str], int], timers: Timers) -> Peer | None:
+    def turn(self, envelope: Envelope, unsent: Callable[[str], int], timers: Timers) -> Peer | None:
         """Let a peer ask, or have it wait; see `Entrance.turn`."""
+        user, address = envelope.user, envelope.address
         client = self._clients.find(user)
         if client is None:
-            return Peer(address=address, key=f"- {fingerprint(user)}", rights=NOTHING)
+            return Peer(address=address, key=f"- {fingerprint(user)}", client=user, rights=NOTHING)
         rights = client.rights
         if unsent(user) > rights.bytes_in_flight:  # the wait ends when it has read
             return None
         if rights.requests_per_second < math.inf and not self._has_turn(user, rights, timers):
             return None
-        return Peer(address=address, key=str(client), rights=rights)
+        return Peer(address=address, key=str(client), client=user, rights=rights)
 
     def _has_turn(self, user: str, rights: Rights, timers: Timers) -> bool:
         now = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
@@ -77,12 +78,15 @@ class Peer:
         Of the network, for the log; empty where there is none.
     key
         The fingerprint of its key and the name that was given to it, for the log; empty without keys.
+    client
+        For whom is counted what is kept for it: its key, else its connection.
     rights
         What it may do.
     """
 
     address: str = ""
     key: str = ""
+    client: Hashable = None
     rights: Rights = EVERYTHING
 
 

@@ -21,29 +21,26 @@ from types import FrameType, TracebackType
 from typing import Any, Final
 
 from bridge.catalogue import Catalogue
+from bridge.connections import Connections
 from bridge.display import list_text, nbytes_text, text
 from bridge.display.cards import facts_card
 from bridge.display.markup import element
 from bridge.entrance import entrance_to, for_others
+from bridge.limits import STANDARD, Limits
 from bridge.service import Service
 from bridge.sources.channel import Channel
 from bridge.threads import DaemonThreads
 from bridge.tracebacks import in_ipython
 from bridge.transfer import MAX_IN_FLIGHT
 from bridge.transport import DEFAULT_URL, Envelope, Listener, with_default_port
-from bridge.wire import MAX_REQUEST, Frame, Frames
+from bridge.wire import Frame, Frames
 
 __all__ = ["Server", "serve"]
 
+# How often the connections are looked at: as often as a fast one can send some tens of megabytes.
+LOOK_SECONDS = 0.02
 # Requests read from the socket between two looks at finished work: neither may starve the other.
 BATCH = 32
-# While a peer has so many bytes of replies to read, its requests wait. More than what the system's own
-# buffers hold keeps no link busier; what is read from files for it is held in memory.
-HOLD_BYTES = 16 * 1024 * 1024
-# So many requests of a peer, and so many bytes of them, are under way or wait; a client of ours has far
-# fewer. A few of the largest fit.
-MAX_REQUESTS = 4096
-MAX_REQUEST_BYTES = 4 * MAX_REQUEST
 # Results that were made at the same time go beyond that together, up to this.
 MAX_UNSENT = 2 * MAX_IN_FLIGHT
 BUSY = "you have too many requests under way; take their replies first"
@@ -81,6 +78,8 @@ class Server(MutableMapping[str, Any]):
     writable
         Whether clients may put, append and delete; or the beginnings of the names where they may, such as
         ``"mine/"`` or ``["mine/", "tmp/"]``.
+    limits
+        How much of everything clients may have.
 
     Raises
     ------
@@ -106,9 +105,11 @@ class Server(MutableMapping[str, Any]):
         keys: str | Path | None = None,
         tracebacks: bool = False,
         writable: bool | str | Sequence[str] = False,
+        limits: Limits = STANDARD,
     ) -> None:
+        self._limits = limits
         self._entrance = entrance_to(with_default_port(url), keys=keys, insecure=insecure)
-        self._listener = Listener(self._entrance.url, self._entrance.gate)
+        self._listener = Listener(self._entrance.url, self._entrance.gate, limits)
         if self._entrance.is_open:
             _log.warning("%s is open to everybody who can reach it, and not encrypted", self.url)
         # What is the user's has threads of its own: a function that never returns holds no read up.
@@ -121,6 +122,7 @@ class Server(MutableMapping[str, Any]):
             streams=self._streams,
             tracebacks=tracebacks,
             writable=writable,
+            limits=limits,
         )
         self._service.timers.on_add = self._listener.wake
         self._finished: deque[tuple[_Query, list[Frame]]] = deque()
@@ -129,6 +131,7 @@ class Server(MutableMapping[str, Any]):
         self._stopping = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="bridge-server", daemon=True)
+        self._watch = threading.Thread(target=self._shed, name="bridge-connections", daemon=True)
 
     @property
     def url(self) -> str:
@@ -198,6 +201,7 @@ class Server(MutableMapping[str, Any]):
             raise RuntimeError("this server is closed; make a new one")
         if not self._thread.is_alive():
             self._thread.start()
+            self._watch.start()
         return self
 
     def run(self) -> None:
@@ -261,6 +265,13 @@ class Server(MutableMapping[str, Any]):
         finally:
             self._listener.close()
 
+    def _shed(self) -> None:
+        """Close the connections that send what never becomes a request, as long as this serves."""
+        connections = Connections(self._listener.url, self._limits)
+        while connections.are_known and not self._stopping.wait(LOOK_SECONDS):
+            for sentence in connections.shed(self._listener.messages):
+                _log.error("%s", sentence)
+
     def _read_requests(self) -> None:
         for _ in range(BATCH):
             received = self._listener.receive()
@@ -272,7 +283,7 @@ class Server(MutableMapping[str, Any]):
     def _take(self, query: _Query) -> None:
         """Begin with a request, or have it wait, or refuse it."""
         load = self._loads.get(query.peer)
-        if load is not None and not load.has_room(query):
+        if load is not None and not load.has_room(query, self._limits):
             self._send(query, self._service.refuse(query.request, BUSY))
         elif query.peer in self._held or not self._begin(query):
             self._enter(query)
@@ -281,12 +292,11 @@ class Server(MutableMapping[str, Any]):
 
     def _begin(self, query: _Query) -> bool:
         """Begin with a request and return True, if it need not wait until replies are read, or for a turn."""
-        if self._owed(query) > HOLD_BYTES:
+        owed = self._owed(query)
+        limits = self._limits
+        if owed and (owed > limits.client_unread or self._listener.unsent_to_all > limits.unread):
             return False
-        envelope = query.envelope
-        peer = self._entrance.turn(
-            envelope.user, envelope.address, self._listener.unsent, self._service.timers
-        )
+        peer = self._entrance.turn(query.envelope, self._listener.unsent, self._service.timers)
         if peer is None:
             return False
         reading = self._service.begin(query.request, partial(self._reply, query), peer)
@@ -373,8 +383,9 @@ class _Load:
     nbytes: int = 0
     reading: int = 0
 
-    def has_room(self, query: _Query) -> bool:
-        return self.requests < MAX_REQUESTS and self.nbytes + query.nbytes <= MAX_REQUEST_BYTES
+    def has_room(self, query: _Query, limits: Limits) -> bool:
+        nbytes = self.nbytes + query.nbytes
+        return self.requests < limits.client_requests and nbytes <= limits.client_request_bytes
 
 
 # In IPython: what `serve` made last, by the address that was asked for. A cell that runs again finds it here.

@@ -24,12 +24,13 @@ from bridge.catalogue import Catalogue, check_name, entry_of
 from bridge.codecs import Encoded, strict_json
 from bridge.errors import EncodeError, RemoteError, WireError, remote_error
 from bridge.failures import failure_of, raised_failure_of
+from bridge.limits import STANDARD, Limits
 from bridge.rights import ANYBODY, NOTHING, Peer, Rights
 from bridge.sources.channel import Batch, Channel
 from bridge.sources.query import Query
 from bridge.threads import Inline
 from bridge.timers import Timers
-from bridge.transfer import HELD_BYTES, MAX_WINDOW, Inbox, Outbox
+from bridge.transfer import Inbox, Outbox
 from bridge.wire import Frame, Frames, Request
 
 __all__ = ["Service"]
@@ -69,6 +70,8 @@ class Service(Catalogue):
         paths and code.
     writable
         Whether clients may put, append and delete; or the beginnings of the names where they may.
+    limits
+        How much of everything clients may have.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Service(Catalogue):
         streams: Executor | None = None,
         tracebacks: bool = False,
         writable: bool | str | Sequence[str] = False,
+        limits: Limits = STANDARD,
     ) -> None:
         super().__init__()
         self.instance = uuid4().hex
@@ -88,10 +92,11 @@ class Service(Catalogue):
         self._tracebacks = tracebacks
         self._writable = _prefixes(writable)
         self._expired = 0.0
-        self._outbox = Outbox()
-        self._inbox = Inbox()
+        self._limits = limits
+        self._outbox = Outbox(limits)
+        self._inbox = Inbox(limits)
         self._answers = Answers(self._threads, self._outbox)
-        self._calls = Calls()
+        self._calls = Calls(limits)
         self.timers = Timers()
 
     def query(
@@ -174,7 +179,7 @@ class Service(Catalogue):
             How many bytes of a file are read for it, if another thread is at it; else 0.
         """
         try:
-            request = wire.unpack_request(frames, peer)
+            request = wire.unpack_request(frames, peer, limits=self._limits)
         except WireError as exc:
             reply(wire.pack_failure(wire.request_id_of(frames), failure_of(exc)))
             return 0
@@ -239,15 +244,16 @@ class Service(Catalogue):
         self._calls.close()
 
     def _hello(self, request: Request) -> list[Frame]:
+        limits = self._limits
         hello = {
             "version": _version(),
             "instance": self.instance,
             "features": list(FEATURES),
             "limits": {
-                "request_header": wire.MAX_REQUEST_HEADER,
-                "request": wire.MAX_REQUEST,
-                "reply": wire.MAX_REPLY,
-                "part": MAX_WINDOW,
+                "request_header": limits.request_header,
+                "request": limits.request,
+                "reply": limits.reply,
+                "part": limits.window,
             },
         }
         return reply_to(request, {"hello": hello})
@@ -334,6 +340,7 @@ class Service(Catalogue):
             partial(codecs.allocate, keys["object"], request.lengths),
             keys,
             time.monotonic(),
+            request.peer.client,
         )
         return reply_to(request, {})
 
@@ -410,7 +417,7 @@ class Service(Catalogue):
         def begin() -> Call:
             # A generator stays in this process; a query function may go to any.
             executor = self._streams if query.is_stream else self._executor
-            return Call(
+            call = Call(
                 executor,
                 query.function,
                 arguments,
@@ -418,11 +425,14 @@ class Service(Catalogue):
                 many=query.is_stream,
                 nbytes=nbytes,
             )
+            if self._limits.query_seconds is not None:
+                self.timers.add(time.monotonic() + self._limits.query_seconds, call.stop)
+            return call
 
         token = request.keys.get("call")
         if token is not None:
             self._make_room(nbytes)
-            return self._awaiting(request, self._calls.add(token, begin), token)
+            return self._awaiting(request, self._calls.add(token, begin, request.peer.client), token)
         if query.is_stream:
             raise WireError(f"{name!r} is a stream: give it a 'call' to ask for what follows by")
         return self._awaiting(request, begin(), None)
@@ -431,7 +441,7 @@ class Service(Catalogue):
         """Have results and arguments of calls take no more memory than transfers may, together with them."""
         if nbytes > QUICK_BYTES:  # it looks at every call
             self._outbox.check(nbytes)
-            self._calls.make_room(nbytes, HELD_BYTES - self._outbox.held)
+            self._calls.make_room(nbytes, self._limits.held - self._outbox.held)
 
     def _wait(self, request: Request) -> Later:
         token, number = request.keys["call"], request.keys.get("start")

@@ -18,17 +18,17 @@ from __future__ import annotations
 import bisect
 import secrets
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final, TypeAlias
 
 from bridge.errors import WireError, remote_error
+from bridge.limits import STANDARD, Limits
 
 __all__ = [
     "MAX_IN_FLIGHT",
-    "MAX_WINDOW",
     "Download",
     "EndToEnd",
     "Inbox",
@@ -42,9 +42,7 @@ __all__ = [
 # Buffers, and the range of bytes that is wanted of each.
 Window: TypeAlias = list[tuple[Any, int, int]]
 
-# The largest window: the fastest on loopback (benchmarks/), and small enough for progress, for Ctrl-C and
-# for the copies that encryption makes.
-MAX_WINDOW: Final = 4 * 1024 * 1024
+# The smallest window, but for the last.
 MIN_WINDOW: Final = 64 * 1024
 # A window in this part of what is in flight: small windows on slow links, so that something arrives often.
 WINDOWS_IN_FLIGHT: Final = 4
@@ -61,12 +59,6 @@ RATE_SAMPLES: Final = 16
 
 # A transfer that nobody asks about for so long is over.
 IDLE_SECONDS: Final = 60.0
-# What the transfers of a server may keep in memory that exists for them alone: results of queries, cut-out
-# parts. Views of served arrays and ranges of files cost nothing.
-HELD_BYTES: Final = 4 * 1024 * 1024 * 1024
-# How many transfers a server keeps, whatever they hold.
-MAX_TRANSFERS: Final = 4096
-
 # Parts of what is put that may be smaller than the smallest window: each is remembered.
 MAX_SMALL_PARTS: Final = 1000
 
@@ -137,24 +129,21 @@ class _Kept:
     range: EndToEnd
     held: int
     used: float
+    client: Hashable
 
 
 class Outbox:
     """The server's end: answers that wait to be fetched in windows.
 
     Times are seconds on any clock that does not go back. Thread-safe.
-
-    Parameters
-    ----------
-    held_bytes
-        The budget for memory that exists for transfers alone, in bytes.
     """
 
-    def __init__(self, *, held_bytes: int = HELD_BYTES) -> None:
-        self._held_bytes = held_bytes
+    def __init__(self, limits: Limits = STANDARD) -> None:
+        self._limits = limits
         self._held = 0
         self._lock = threading.RLock()
         self._kept: OrderedDict[str, _Kept] = OrderedDict()  # the least recently used first
+        self._counts: Counter[Hashable] = Counter()  # of the transfers of each client
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -164,7 +153,7 @@ class Outbox:
         """Bytes that are kept for transfers alone."""
         return self._held
 
-    def keep(self, buffers: Sequence[Any], *, held: int, now: float) -> str:
+    def keep(self, buffers: Sequence[Any], *, held: int, now: float, client: Hashable = None) -> str:
         """Keep an answer, and return its token.
 
         Parameters
@@ -173,32 +162,38 @@ class Outbox:
             Bytes-like objects, or ranges of files: anything with a length that slices to bytes.
         held
             How many of their bytes exist for this answer alone.
+        client
+            Whose answer it is.
 
         Raises
         ------
         RemoteError
             ``too_large`` if the answer alone is beyond the budget. If it fits when others go, the least
-            recently used ones go.
+            recently used ones go of the client that has most.
         """
         self.check(held)
         token = secrets.token_urlsafe(16)
+        limits = self._limits
         with self._lock:
             self.expire(now)
-            while self._kept and (
-                self._held + held > self._held_bytes or len(self._kept) >= MAX_TRANSFERS
-            ):
-                self.release(next(iter(self._kept)))
-            self._kept[token] = _Kept(EndToEnd(buffers), held, now)
+            if self._counts[client] >= limits.transfers // 4:
+                self._release_oldest(client)
+            while self._kept and self._held + held > limits.held:
+                self._release_oldest(self._greatest(lambda kept: kept.held))
+            while len(self._kept) >= limits.transfers:
+                self._release_oldest(self._greatest(lambda _: 1))
+            self._kept[token] = _Kept(EndToEnd(buffers), held, now, client)
+            self._counts[client] += 1
             self._held += held
         return token
 
     def check(self, held: int) -> None:
         """Raise `RemoteError` with ``too_large`` if an answer could never be kept, as in `keep`."""
-        if held > self._held_bytes:
+        if held > self._limits.held:
             raise remote_error(
                 "too_large",
                 f"the answer takes {held} bytes of the server's memory; it keeps at most "
-                f"{self._held_bytes} for transfers: ask for a part",
+                f"{self._limits.held} for transfers: ask for a part",
             )
 
     def window(self, token: str, offset: int, length: int, now: float) -> Window:
@@ -218,10 +213,10 @@ class Outbox:
             kept.used = now
             self._kept.move_to_end(token)
         total = kept.range.total
-        if not (0 < length <= MAX_WINDOW and offset + length <= total):
+        if not (0 < length <= STANDARD.window and offset + length <= total):
             raise WireError(
-                f"a part of {length} bytes at {offset} was asked for; a part has 1 to {MAX_WINDOW} bytes, "
-                f"and this answer has {total}"
+                f"a part of {length} bytes at {offset} was asked for; a part has 1 to {STANDARD.window} "
+                f"bytes, and this answer has {total}"
             )
         return kept.range.window(offset, length)
 
@@ -231,6 +226,9 @@ class Outbox:
             kept = self._kept.pop(token, None)
             if kept is not None:
                 self._held -= kept.held
+                self._counts[kept.client] -= 1
+                if not self._counts[kept.client]:
+                    del self._counts[kept.client]
 
     def expire(self, now: float) -> None:
         """Forget the answers that nobody asked about for `IDLE_SECONDS`."""
@@ -241,18 +239,22 @@ class Outbox:
                     return
                 self.release(token)
 
+    def _greatest(self, size: Callable[[_Kept], int]) -> Hashable:
+        """Return the client whose answers take most, so that it makes the room, and nobody else."""
+        sizes: Counter[Hashable] = Counter()
+        for kept in self._kept.values():
+            sizes[kept.client] += size(kept)
+        return max(sizes, key=sizes.__getitem__)
+
+    def _release_oldest(self, client: Hashable) -> None:
+        self.release(next(token for token, kept in self._kept.items() if kept.client == client))
+
 
 class Inbox:
-    """The server's end of what clients put: buffers that are being filled. Thread-safe.
+    """The server's end of what clients put: buffers that are being filled. Thread-safe."""
 
-    Parameters
-    ----------
-    held_bytes
-        The budget for all of them, in bytes.
-    """
-
-    def __init__(self, *, held_bytes: int = HELD_BYTES) -> None:
-        self._held_bytes = held_bytes
+    def __init__(self, limits: Limits = STANDARD) -> None:
+        self._limits = limits
         self._lock = threading.RLock()
         self._open: dict[str, _Open] = {}
 
@@ -269,6 +271,7 @@ class Inbox:
         allocate: Callable[[], Sequence[memoryview]],
         what: Any,
         now: float,
+        client: Hashable = None,
     ) -> None:
         """Take parts under a token from now on. The same may be said twice: its reply may have been lost.
 
@@ -295,15 +298,22 @@ class Inbox:
                 raise remote_error(
                     "bad_request", "there is a transfer of this token; choose another at random"
                 )
-            held = sum(upload.range.total for upload in self._open.values())
-            if held + nbytes > self._held_bytes or len(self._open) >= MAX_TRANSFERS:
+            limits = self._limits
+            most = min(limits.upload, limits.held)
+            if nbytes > most:
                 raise remote_error(
-                    "too_large" if nbytes > self._held_bytes else "busy",
-                    f"{nbytes} bytes are to be put; the server takes {self._held_bytes} at a time, and "
-                    f"{held} are on their way",
+                    "too_large", f"{nbytes} bytes are to be put; the server takes {most} at a time"
+                )
+            held = sum(upload.range.total for upload in self._open.values())
+            own = sum(upload.client == client for upload in self._open.values())
+            if held + nbytes > limits.held or own >= limits.transfers // 4:
+                raise remote_error(
+                    "busy",
+                    f"{nbytes} bytes are to be put, and {held} are on their way in {len(self._open)} "
+                    f"transfers; the server takes {limits.held}: try again later",
                 )
             buffers = allocate()
-            self._open[token] = _Open(EndToEnd(buffers), buffers, what, {}, now)
+            self._open[token] = _Open(EndToEnd(buffers), buffers, what, {}, now, client)
 
     def write(self, token: str, offset: int, frames: Sequence[Any], now: float) -> int:
         """Copy a part to its place, and return its length. One that came before is copied again.
@@ -317,10 +327,10 @@ class Inbox:
         """
         upload = self._find(token)
         length = sum(len(frame) for frame in frames)
-        if not (0 < length <= MAX_WINDOW and offset + length <= upload.range.total):
+        if not (0 < length <= STANDARD.window and offset + length <= upload.range.total):
             raise WireError(
-                f"a part of {length} bytes at {offset} was sent; a part has 1 to {MAX_WINDOW} bytes, and this "
-                f"transfer has {upload.range.total}"
+                f"a part of {length} bytes at {offset} was sent; a part has 1 to {STANDARD.window} bytes, and "
+                f"this transfer has {upload.range.total}"
             )
         if len(upload.arrived) > upload.range.total // MIN_WINDOW + MAX_SMALL_PARTS:
             raise WireError(f"the parts are too small; send them in {MIN_WINDOW} bytes or more")
@@ -375,6 +385,7 @@ class _Open:
     what: Any
     arrived: dict[int, int]
     used: float
+    client: Hashable
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,7 +446,7 @@ class Windows:
     def ask(self, now: float) -> tuple[int, int] | None:
         """Return the next window to ask for, as offset and length; None if enough is in flight."""
         offset, left = self._lost[0] if self._lost else (self._next, self.total - self._next)
-        window = max(MIN_WINDOW, min(MAX_WINDOW, self._limit // WINDOWS_IN_FLIGHT))
+        window = max(MIN_WINDOW, min(STANDARD.window, self._limit // WINDOWS_IN_FLIGHT))
         length = min(window, left)
         if not length or (self._in_flight and self._in_flight_bytes + length > self._limit):
             return None

@@ -25,7 +25,7 @@ import struct
 import threading
 import time
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -37,6 +37,7 @@ from zmq.utils import z85
 
 from bridge import zap
 from bridge.errors import IdleTimeout, TransportError, WireError
+from bridge.limits import STANDARD, Limits
 
 __all__ = ["DEFAULT_URL", "Curve", "Envelope", "Gate", "KeyPair", "Link", "Listener", "Unreachable"]
 
@@ -47,12 +48,9 @@ Place: TypeAlias = Callable[[bytes], Sequence[memoryview] | None]
 DEFAULT_PORT: Final = 5555
 DEFAULT_URL: Final = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 
-# A request's largest frame: all of its buffers in one, and room for a header. libzmq reserves the
-# memory for a frame when its length arrives, before its bytes do.
-MAX_REQUEST_FRAME: Final = 65 * 1024 * 1024
-MAX_REPLY_FRAME: Final = 257 * 1024 * 1024
-# A request has as many frames as a message may have buffers, a header, and its envelope.
-MAX_PARTS: Final = 32_768 + 1
+# What a message may have beside its buffers. libzmq reserves the memory for a frame when its length
+# arrives, before its bytes do: none may be larger than all of the buffers in one, and a header.
+HEADER_ROOM: Final = 1024 * 1024
 # The routing labels of proxies on the way, one each, and REQ's correlation id.
 MAX_LABELS: Final = 8
 # Peers of whom it is known when they were heard last.
@@ -92,15 +90,15 @@ _COMMON_OPTIONS: dict[int, int] = {
     zmq.HEARTBEAT_IVL: 0,
 }
 _LISTENER_OPTIONS: dict[int, int] = {
-    zmq.MAXMSGSIZE: MAX_REQUEST_FRAME,
     zmq.RCVHWM: HIGH_WATER_MARK,
     zmq.SNDHWM: UNREAD_REPLIES,  # larger ones are bounded by their bytes: see `Listener.unsent`
     zmq.ROUTER_MANDATORY: 1,
+    zmq.ROUTER_HANDOVER: 0,  # nobody takes the replies of another by claiming his routing id
     zmq.LINGER: _milliseconds(LINGER),
     zmq.BACKLOG: 512,
 }
 _LINK_OPTIONS: dict[int, int] = {
-    zmq.MAXMSGSIZE: MAX_REPLY_FRAME,
+    zmq.MAXMSGSIZE: STANDARD.reply + HEADER_ROOM,
     zmq.RCVHWM: HIGH_WATER_MARK,
     zmq.SNDHWM: HIGH_WATER_MARK,
     zmq.LINGER: 0,
@@ -129,6 +127,7 @@ _MORE_FOLLOWS = int(zmq.DONTWAIT | zmq.SNDMORE)
 _EVENTS = int(zmq.EVENTS)
 _POLLIN = int(zmq.POLLIN)
 _RCVMORE = int(zmq.RCVMORE)
+_SRCFD = int(zmq.SRCFD)
 
 # The first frame of a monitor's message: the event and its value (zmq_socket_monitor(3)). pyzmq's own
 # parser brings asyncio with it.
@@ -265,17 +264,23 @@ class Listener:
         ``inproc://name``.
     gate
         Whom to let in; None: everybody, and nothing is encrypted.
+    limits
+        Of requests.
 
     Attributes
     ----------
     url
         The address that was bound, with its port.
+    messages
+        How many messages came from the file descriptor of each TCP connection.
     dropped
         How many messages came without an envelope to answer to, or past the gate.
     sent
         How many bytes of replies were handed to ZeroMQ.
     undelivered
         How many replies found their peer gone, or not reading.
+    unsent_to_all
+        Bytes of replies that ZeroMQ held for all peers together when `unsent` was asked last.
     wakes_when_sent
         Set it to have `wait` end also when less is `unsent`.
 
@@ -285,7 +290,12 @@ class Listener:
         If the address cannot be bound.
     """
 
-    def __init__(self, url: str, gate: Gate | None = None) -> None:
+    def __init__(self, url: str, gate: Gate | None = None, limits: Limits = STANDARD) -> None:
+        self._room = limits.request + HEADER_ROOM
+        self._most_frames = limits.buffers + 1
+        self._is_tcp = url.startswith("tcp://")
+        self.messages: Counter[int] = Counter()
+        options = _LISTENER_OPTIONS | {zmq.MAXMSGSIZE: self._room, zmq.IPV6: int("[" in url)}
         with contextlib.ExitStack() as undo, _exhaustion_named():
             self._alarm, self._alarm_end = socket.socketpair()
             undo.callback(self._alarm.close)
@@ -294,7 +304,6 @@ class Listener:
             if gate is not None:
                 undo.callback(self._context.term)
             # With IPv6 on, an IPv4 address would be reported in its mapped form.
-            options = _LISTENER_OPTIONS | {zmq.IPV6: int("[" in url)}
             self._socket = _socket(zmq.ROUTER, options, self._context)
             undo.callback(self._socket.close, 0)
             self._guard = None if gate is None else _Guard(self._socket, gate)
@@ -311,6 +320,7 @@ class Listener:
         self.sent = 0
         self._heard: dict[bytes, float] = {}
         self.wakes_when_sent = False
+        self.unsent_to_all = 0
         self._lent: dict[bytes | str, int] = {}
         self._loans: dict[int, weakref.ref[Any]] = {}
         self._returned: deque[tuple[Envelope, int]] = deque()
@@ -357,11 +367,11 @@ class Listener:
                 self.dropped += 1
                 continue
             frames: list[bytes | memoryview] = [self._socket.recv()]
-            room = MAX_REQUEST_FRAME
+            room = self._room
             while self._more():
                 frame = self._socket.recv(copy=False)
                 room -= len(frame)
-                if room < 0 or len(frames) > MAX_PARTS:
+                if room < 0 or len(frames) > self._most_frames:
                     self._skip_rest()
                     break
                 frames.append(frame.buffer)
@@ -425,6 +435,7 @@ class Listener:
         self._alarm_end.close()
 
     def _count(self, envelope: Envelope, nbytes: int) -> None:
+        self.unsent_to_all += nbytes
         for to in (envelope.connection, envelope.user) if envelope.user else (envelope.connection,):
             self._lent[to] = self._lent.get(to, 0) + nbytes
             if not self._lent[to]:
@@ -464,7 +475,11 @@ class Listener:
 
     def _receive_labels(self, labels: list[bytes]) -> bool:
         while self._more() and len(labels) <= MAX_LABELS:
-            labels.append(self._socket.recv())
+            label = self._socket.recv(copy=False)
+            if len(labels) == 1 and self._is_tcp:
+                with contextlib.suppress(zmq.ZMQError):  # a peer of ZMTP 1.0 has none
+                    self.messages[label.get(_SRCFD)] += 1
+            labels.append(label.bytes)
             if not labels[-1]:
                 return True
         return False
@@ -473,8 +488,9 @@ class Listener:
         return _more(self._socket)
 
     def _skip_rest(self) -> None:
-        while self._more():
-            self._socket.recv(copy=False)
+        more = self._more()
+        while more:  # as fast as it goes: a peer can make this many
+            more = self._socket.recv(copy=False).more
 
 
 class _Guard:

@@ -136,16 +136,12 @@ from typing import Any, Final, TypeAlias, TypeGuard
 
 from bridge.codecs import Descriptor, strict_json
 from bridge.errors import EncodeError, RemoteError, WireError, remote_error
+from bridge.limits import STANDARD, Limits
 from bridge.rights import ANYBODY, Peer, Rights
 
 __all__ = [
     "CODES",
-    "MAX_BUFFERS",
     "MAX_NAME",
-    "MAX_REPLY",
-    "MAX_REPLY_HEADER",
-    "MAX_REQUEST",
-    "MAX_REQUEST_HEADER",
     "MAX_TRANSFER",
     "OPS",
     "VERSION",
@@ -166,17 +162,6 @@ Frames: TypeAlias = Sequence[Frame]
 
 VERSION: Final = 1
 
-# A request names things and selects; what is larger (masks, arguments) travels as buffers.
-MAX_REQUEST_HEADER: Final = 64 * 1024
-# A reply's header also holds a page of the catalogue.
-MAX_REPLY_HEADER: Final = 1024 * 1024
-# A frame of 10,000 columns of mixed kinds is far below; each frame costs libzmq about 100 bytes.
-MAX_BUFFERS: Final = 32_768
-# All buffers of one request: arguments of a call. Larger data is put under a name.
-MAX_REQUEST: Final = 64 * 1024 * 1024
-# All buffers of one reply. libzmq takes the memory of a frame in one piece before its bytes come, and
-# frames beyond 2 GiB fail on some systems.
-MAX_REPLY: Final = 256 * 1024 * 1024
 # All buffers of a transfer: what an address can count.
 MAX_TRANSFER: Final = 2**62
 # Who can guess the token of a call can fetch its result.
@@ -323,11 +308,15 @@ def pack_request(request: Request) -> list[Frame]:
         header["buffers"] = request.lengths
     nbytes = sum(len(buffer) for buffer in request.buffers)
     frames = _pack(header, request.buffers)
-    if nbytes > MAX_REQUEST or len(frames[0]) > MAX_REQUEST_HEADER or len(frames) > MAX_BUFFERS:
+    if (
+        nbytes > STANDARD.request
+        or len(frames[0]) > STANDARD.request_header
+        or len(frames) > STANDARD.buffers
+    ):
         raise EncodeError(
             f"this {request.op!r} has {nbytes} bytes in {len(frames) - 1} buffers and a header of "
-            f"{len(frames[0])}; at most {MAX_REQUEST}, {MAX_BUFFERS} and {MAX_REQUEST_HEADER} fit in a "
-            "request: send less at a time, or put large data under a name of its own"
+            f"{len(frames[0])}; at most {STANDARD.request}, {STANDARD.buffers} and {STANDARD.request_header} "
+            "fit in a request: send less at a time, or put large data under a name of its own"
         )
     return frames
 
@@ -350,7 +339,7 @@ def pack_failure(request_id: int | None, error: RemoteError) -> list[Frame]:
     return _pack({"bridge": VERSION, "id": request_id, "error": body}, ())
 
 
-def unpack_request(frames: Frames, peer: Peer = ANYBODY) -> Request:
+def unpack_request(frames: Frames, peer: Peer = ANYBODY, *, limits: Limits = STANDARD) -> Request:
     """Check the frames of a request of a peer, and return it.
 
     Raises
@@ -358,7 +347,7 @@ def unpack_request(frames: Frames, peer: Peer = ANYBODY) -> Request:
     WireError
         With the failure code to answer with.
     """
-    header = _unpack_header(frames, MAX_REQUEST_HEADER)
+    header = _unpack_header(frames, STANDARD.request_header)
     request_id = header.get("id")
     if not _is_id(request_id):
         raise WireError(f"'id' is {_show(request_id)}; expected an integer from 0 to 2**63 - 1")
@@ -395,7 +384,7 @@ def unpack_request(frames: Frames, peer: Peer = ANYBODY) -> Request:
         if len(frames) > 1:
             raise WireError(f"a transfer begins without frames; {len(frames) - 1} came")
         return Request(id=request_id, op=op, keys=keys, lengths=lengths, peer=peer)
-    buffers = _checked_buffers(header, frames, MAX_REQUEST)
+    buffers = _checked_buffers(header, frames, limits.request)
     return Request(id=request_id, op=op, keys=keys, buffers=buffers, peer=peer)
 
 
@@ -407,7 +396,7 @@ def unpack_reply(frames: Frames) -> Reply:
     WireError
         If the server sent what the protocol does not allow.
     """
-    header = _unpack_header(frames, MAX_REPLY_HEADER)
+    header = _unpack_header(frames, STANDARD.reply_header)
     request_id = header.pop("id", None)
     error = header.pop("error", None)
     if error is not None:
@@ -421,7 +410,7 @@ def unpack_reply(frames: Frames) -> Reply:
         if len(frames) > 1:
             raise WireError(f"a transfer comes without frames; {len(frames) - 1} came")
         return Reply(id=request_id, keys=header, lengths=lengths)
-    return Reply(id=request_id, keys=header, buffers=_checked_buffers(header, frames, MAX_REPLY))
+    return Reply(id=request_id, keys=header, buffers=_checked_buffers(header, frames, STANDARD.reply))
 
 
 def part_of(header: Frame) -> tuple[int, int, list[int]] | None:
@@ -434,9 +423,9 @@ def part_of(header: Frame) -> tuple[int, int, list[int]] | None:
         is will be known when all of it is there.
     """
     try:
-        keys = _unpack_header([header], MAX_REPLY_HEADER)
+        keys = _unpack_header([header], STANDARD.reply_header)
         request_id, part = keys.get("id"), keys.get("part")
-        lengths = _checked_lengths(keys, MAX_REPLY)
+        lengths = _checked_lengths(keys, STANDARD.reply)
     except WireError:
         return None
     if not _is_id(request_id) or type(part) is not list or len(part) != 2 or not _is_id(part[0]):
@@ -447,7 +436,7 @@ def part_of(header: Frame) -> tuple[int, int, list[int]] | None:
 def request_id_of(frames: Frames) -> int | None:
     """Return the id of a request that may be broken otherwise, or None."""
     try:
-        request_id = _unpack_header(frames, MAX_REQUEST_HEADER).get("id")
+        request_id = _unpack_header(frames, STANDARD.request_header).get("id")
     except WireError:
         return None
     return request_id if _is_id(request_id) else None
@@ -501,8 +490,10 @@ def _checked_lengths(header: dict[str, Any], limit: int) -> list[int]:
         lengths = []
     if type(lengths) is not list or any(type(n) is not int or n < 0 for n in lengths):
         raise WireError(f"'buffers' is {_show(lengths)}; expected a list of lengths in bytes")
-    if len(lengths) > MAX_BUFFERS:
-        raise WireError(f"{len(lengths)} buffers; at most {MAX_BUFFERS} in a message", code="too_large")
+    if len(lengths) > STANDARD.buffers:
+        raise WireError(
+            f"{len(lengths)} buffers; at most {STANDARD.buffers} in a message", code="too_large"
+        )
     total = sum(lengths)
     if total > limit:
         raise WireError(f"the buffers have {total} bytes; at most {limit}", code="too_large")

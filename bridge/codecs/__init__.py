@@ -31,7 +31,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from bridge.errors import EncodeError, WireError
+from bridge.errors import EncodeError, WireError, remote_error
 
 __all__ = [
     "CODECS",
@@ -54,8 +54,9 @@ Buffer: TypeAlias = memoryview
 # Makes room for an object, as `allocate` does: from its descriptor and the lengths of its buffers.
 Allocate: TypeAlias = Callable[[Any, Sequence[int]], list[Buffer]]
 
-# The kinds whose buffers are pieces of one stream of bytes.
-JOINED = frozenset({"table", "batch"})
+# The kinds whose buffers are pieces of one stream of bytes. No set: what a peer sent in the place of a kind
+# may have no hash.
+JOINED = ("table", "batch")
 
 # Descriptors inside descriptors. A frame whose cells hold frames is 4 deep; the JSON parser's own
 # limit is wider, and Python's recursion limit wider still.
@@ -245,12 +246,24 @@ def allocate(descriptor: Any, lengths: Sequence[int]) -> list[Buffer]:
     list of memoryview
         One writable destination for each buffer, at a multiple of `PLACED`. Those of an Arrow table lie
         end to end in one piece of memory, so that it can be decoded where it lies.
+
+    Raises
+    ------
+    RemoteError
+        ``too_large`` if this computer has no memory for it; also a `MemoryError`.
     """
-    if isinstance(descriptor, dict) and descriptor.get("kind") in JOINED:
-        region = _room(sum(lengths))
-        ends = list(accumulate(lengths))
-        return [region[end - n : end] for n, end in zip(lengths, ends, strict=True)]
-    return [_room(n) for n in lengths]
+    try:
+        if isinstance(descriptor, dict) and descriptor.get("kind") in JOINED:
+            region = _room(sum(lengths))
+            ends = list(accumulate(lengths))
+            return [region[end - n : end] for n, end in zip(lengths, ends, strict=True)]
+        return [_room(n) for n in lengths]
+    except MemoryError as exc:
+        raise remote_error(
+            "too_large",
+            f"{sum(lengths)} bytes are to come, and there is no memory for them here; take a part at a time",
+            "MemoryError",
+        ) from exc
 
 
 def decode_from(descriptor: Any, reader: BufferReader) -> Any:

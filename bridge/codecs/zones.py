@@ -20,8 +20,8 @@ from bridge.errors import EncodeError, WireError
 
 __all__ = ["decode_zone", "encode_zone", "is_arrow_zone"]
 
-# How Arrow writes a fixed offset.
-_OFFSET = re.compile(r"[+-][0-9]{2}:[0-9]{2}")
+# How Arrow writes a fixed offset. One of a day or more would be taken for a key, and looked for as a file.
+_OFFSET = re.compile(r"[+-]([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 def encode_zone(zone: tzinfo | None) -> Any:
@@ -86,7 +86,7 @@ def is_arrow_zone(name: str) -> bool:
 
     Examples
     --------
-    >>> is_arrow_zone("Europe/Berlin"), is_arrow_zone("+05:30"), is_arrow_zone("../secret")
+    >>> is_arrow_zone("Europe/Berlin"), is_arrow_zone("+05:30"), is_arrow_zone("+25:30")
     (True, True, False)
     """
     return name in _keys() or _OFFSET.fullmatch(name) is not None

@@ -377,10 +377,21 @@ def frame_of(
         A Table or a RecordBatch.
     types_mapper
         From Arrow's types to pandas' dtypes, as in `pyarrow.Table.to_pandas`.
+
+    Raises
+    ------
+    WireError
+        If pandas has no form for a value, such as a time of day in nanoseconds.
     """
     import pandas as pd
+    import pyarrow as pa
 
-    frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, types_mapper=types_mapper)
+    try:
+        frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, types_mapper=types_mapper)
+    except (pa.ArrowException, ArithmeticError, TypeError, ValueError) as exc:
+        raise WireError(
+            f"the server's table has no form in pandas: {exc}; fetch it with to_arrow()"
+        ) from exc
     try:
         noted = strict_json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
     except WireError:

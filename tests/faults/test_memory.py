@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import bridge
-from bridge.transfer import MAX_WINDOW
+from bridge.limits import STANDARD
 from tests.faults import naive
 from tests.faults.memory import MIB, forget_peak, only_on_linux, peak, resident
 from tests.faults.proxy import Proxy
@@ -75,8 +75,8 @@ def test_no_frame_on_the_wire_is_larger_than_a_window(sparse, nbytes):
     sources = {"file": ["file", sparse]}
     with serving(sources) as (url, _), Proxy(url) as proxy, bridge.connect(proxy.url) as client:
         values = client["file"][: nbytes // 8]
-        assert len(proxy.frames) > nbytes // MAX_WINDOW
-        assert max(proxy.frames) <= MAX_WINDOW
+        assert len(proxy.frames) > nbytes // STANDARD.window
+        assert max(proxy.frames) <= STANDARD.window
     marked = np.arange(0, len(values), MARK)
     assert np.array_equal(values[marked], marked)
     assert np.count_nonzero(values) == len(marked) - 1

@@ -14,6 +14,7 @@ import pytest
 
 import bridge
 from bridge import transfer
+from bridge.limits import STANDARD, Limits
 from bridge.transfer import Inbox
 from tests.check import difference
 from tests.faults.proxy import Proxy
@@ -137,7 +138,7 @@ def test_a_large_object_is_seen_whole_and_at_once(server, client):
         reading.result()
     assert seed_of(client.read("x")) == 1
     assert progress[-1] == (100 * MIB, 100 * MIB)
-    assert len(progress) >= 100 * MIB // transfer.MAX_WINDOW
+    assert len(progress) >= 100 * MIB // STANDARD.window
     assert [seed for _, seed in seen] == sorted(seed for _, seed in seen)
     assert len(set(seen)) <= 2, "an old and a new version, each with its own bytes"
     assert under_way(server) == 0
@@ -210,7 +211,7 @@ def test_a_writer_that_is_interrupted_leaves_nothing_and_goes_on(server):
 
 
 def test_what_is_beyond_the_budget_is_refused_before_its_bytes_are_sent(server, client):
-    server._service._inbox = Inbox(held_bytes=4 * MIB)
+    server._service._inbox = Inbox(Limits(held=4 * MIB))
     sent = []
     with pytest.raises(bridge.RemoteError, match=f"takes {4 * MIB} at a time") as refused:
         client.put("x", numbers(8 * MIB), progress=lambda done, total: sent.append(done))
@@ -235,15 +236,15 @@ def test_a_put_whose_beginning_or_end_is_not_answered_is_put_once_more(server, o
     lost: list[str] = []
     handle = server._service.begin
 
-    def begin(frames, reply, peer=""):
+    def begin(frames, reply, peer="", **options):
         if f'"op":"{op}"'.encode() in bytes(frames[0]).replace(b" ", b"") and not lost:
             lost.append(op)
 
             def lose(answer):
                 proxy.cut()
 
-            return handle(frames, lose, peer)
-        return handle(frames, reply, peer)
+            return handle(frames, lose, peer, **options)
+        return handle(frames, reply, peer, **options)
 
     with Proxy(server.url) as proxy, bridge.connect(proxy.url) as b:
         server._service.begin = begin

@@ -13,6 +13,7 @@ import pytest
 from bridge import calls
 from bridge.calls import END, PENDING, PREFETCH, Call, Calls, cancelled
 from bridge.errors import RemoteError, WireError
+from bridge.limits import Limits
 from bridge.threads import DaemonThreads, Inline
 
 CALL = "a call of some length"
@@ -256,11 +257,10 @@ def test_calls_are_found_by_tokens_that_are_used_once():
     assert failure.value.code == "expired"
 
 
-def test_there_is_a_limit_to_calls_under_way(monkeypatch):
-    monkeypatch.setattr(calls, "MAX_CALLS", 2)
-    all_calls = Calls()
+def test_there_is_a_limit_to_calls_under_way():
+    all_calls = Calls(Limits(calls=2))
     for number in range(2):
-        all_calls.add(f"{CALL} {number}", lambda: call_of(int))
+        all_calls.add(f"{CALL} {number}", lambda: call_of(int), client=number)
     with pytest.raises(RemoteError) as failure:
         all_calls.add(CALL, lambda: pytest.fail("it was called"))
     assert failure.value.code == "busy"

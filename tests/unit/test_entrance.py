@@ -7,15 +7,17 @@ import pytest
 from bridge import clients, keys
 from bridge.clients import Authorized
 from bridge.entrance import Entrance, entrance_to
-from bridge.rights import ANYBODY, EVERYTHING, NOTHING, Rights
+from bridge.rights import EVERYTHING, NOTHING, Rights
 from bridge.timers import Timers
+from bridge.transport import Envelope
 
 URL = "tcp://127.0.0.1:0"
 KEY = "5e" * 32
 
 
 def ask(entrance, user, *, address="10.0.0.7", unsent=0, timers=None):
-    return entrance.turn(user, address, lambda user: unsent, timers or Timers())
+    envelope = Envelope([b"connection"], address, user)
+    return entrance.turn(envelope, lambda user: unsent, timers or Timers())
 
 
 @pytest.fixture
@@ -40,8 +42,12 @@ def test_without_keys_everybody_may_do_everything():
     entrance = entrance_to(URL, keys=None, insecure=False)
     assert type(entrance) is Entrance
     assert entrance.gate is None
-    assert ask(entrance, "", address="") is ANYBODY
     assert ask(entrance, "").rights is EVERYTHING
+
+
+def test_what_is_kept_is_counted_for_a_key_or_else_for_a_connection(entrance):
+    assert ask(entrance, KEY).client == KEY
+    assert ask(entrance_to(URL, keys=None, insecure=False), "").client == b"connection"
 
 
 def test_the_servers_key_stays_the_same(tmp_path, entrance):

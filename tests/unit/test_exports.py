@@ -17,6 +17,7 @@ PUBLIC = {
     "EncodeError",
     "IdleTimeout",
     "Lagged",
+    "Limits",
     "RemoteArray",
     "RemoteChannel",
     "RemoteError",

@@ -11,6 +11,7 @@ import pytest
 
 from bridge.errors import Changed, EncodeError, WireError
 from bridge.remote import Ways, handle_of
+from bridge.remote.table import frame_of
 
 X = np.arange(24.0).reshape(6, 4)
 FRAME = pd.DataFrame({"a": range(10), "b": list("abcdefghij")})
@@ -269,3 +270,9 @@ def test_a_table_without_the_columns_of_its_format_is_refused(format_):
     for skeleton in skeletons:
         with pytest.raises(WireError, match="has no columns or rows"):
             handle({**TABLE_ENTRY, "format": format_}, skeleton=skeleton)
+
+
+def test_a_table_that_pandas_has_no_form_for_says_so():
+    times = pa.table({"t": pa.array([1], pa.time64("ns"))})
+    with pytest.raises(WireError, match=r"no form in pandas.*to_arrow\(\)"):
+        frame_of(times)

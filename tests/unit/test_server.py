@@ -13,6 +13,7 @@ import zmq
 
 import bridge
 from bridge import codecs, wire
+from bridge.limits import Limits
 from bridge.wire import Request
 
 
@@ -227,7 +228,7 @@ def codes(replies):
 
 
 def test_a_peer_has_a_limited_number_of_requests_under_way(server, peer, monkeypatch):
-    monkeypatch.setattr("bridge.server.MAX_REQUESTS", 2)
+    monkeypatch.setattr(server, "_limits", Limits(client_requests=2))
     for number in range(4):
         send(peer, number, "call", name="slow")
     assert codes([receive(peer), receive(peer)]) == [(2, "busy"), (3, "busy")]
@@ -240,7 +241,7 @@ def test_a_peer_has_a_limited_number_of_requests_under_way(server, peer, monkeyp
 
 def test_the_requests_of_a_peer_that_are_under_way_have_a_limited_size(server, peer, monkeypatch):
     arguments = codecs.encode({"values": np.zeros(100_000)})
-    monkeypatch.setattr("bridge.server.MAX_REQUEST_BYTES", 2_000_000)
+    monkeypatch.setattr(server, "_limits", Limits(client_request_bytes=2_000_000))
     for number in range(4):
         send(peer, number, "call", *arguments.buffers, name="slow", args=arguments.descriptor)
     assert codes([receive(peer), receive(peer)]) == [(2, "busy"), (3, "busy")]

@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from bridge import catalogue, codecs, transfer, wire
+from bridge import answers, catalogue, codecs, transfer, wire
 from bridge.errors import EncodeError, RemoteError
+from bridge.limits import STANDARD, Limits
 from bridge.service import Service
 from bridge.sources.memory import ArraySource
 from bridge.threads import Inline
@@ -104,10 +106,10 @@ def test_hello_says_who_is_there(served):
     assert hello["features"] == []
     assert re.match(r"\d+\.\d+", hello["version"])
     assert hello["limits"] == {
-        "request_header": wire.MAX_REQUEST_HEADER,
-        "request": wire.MAX_REQUEST,
-        "reply": wire.MAX_REPLY,
-        "part": transfer.MAX_WINDOW,
+        "request_header": STANDARD.request_header,
+        "request": STANDARD.request,
+        "reply": STANDARD.reply,
+        "part": STANDARD.window,
     }
 
 
@@ -344,7 +346,7 @@ def test_what_no_server_could_hold_is_refused_before_it_is_built(served, select)
     # As a transfer, too: a server that tried would take the memory that others need.
     smaller = np.broadcast_to(np.float64(1), (2**17, 2**14))
     served["smaller"] = smaller
-    assert smaller.nbytes > transfer.HELD_BYTES
+    assert smaller.nbytes > STANDARD.held
     for name in ("huge", "smaller"):
         error = failure(served, "get", name=name, select=[[None, None, None]], max_bytes=0)
         assert error.code == "too_large"
@@ -441,7 +443,7 @@ def test_a_result_that_is_too_large_is_refused_with_the_way_out(served):
 
 
 def large():
-    return np.empty(wire.MAX_REPLY + 1, np.uint8)
+    return np.empty(STANDARD.reply + 1, np.uint8)
 
 
 def test_a_result_comes_as_arrow_too(served):
@@ -535,12 +537,12 @@ def test_a_transfer_that_nobody_asks_about_expires(served):
 
 
 def test_an_answer_beyond_one_message_is_a_transfer_whatever_max_bytes_is(served):
-    served["large"] = np.zeros(wire.MAX_REPLY + 1, np.uint8)
-    assert ask(served, "get", name="large", max_bytes=2**63 - 1).lengths == [wire.MAX_REPLY + 1]
+    served["large"] = np.zeros(STANDARD.reply + 1, np.uint8)
+    assert ask(served, "get", name="large", max_bytes=2**63 - 1).lengths == [STANDARD.reply + 1]
 
 
 def test_an_answer_of_too_many_buffers_is_refused_and_not_kept(served):
-    served["many"] = [np.zeros(1, np.uint8)] * (wire.MAX_BUFFERS + 1)
+    served["many"] = [np.zeros(1, np.uint8)] * (STANDARD.buffers + 1)
     for keys in ({}, {"max_bytes": 0}):
         error = failure(served, "get", name="many", **keys)
         assert (error.code, "select less" in str(error)) == ("too_large", True)
@@ -723,18 +725,16 @@ def test_followers_are_woken_also_where_no_thread_can_be_started():
 MIB = 1024 * 1024
 
 
-@pytest.fixture
-def little_room(monkeypatch):
-    monkeypatch.setattr("bridge.service.HELD_BYTES", 4 * MIB + 1000)
+LITTLE_ROOM = Limits(held=4 * MIB + 1000)
 
 
 def megabyte(**given):
     return np.zeros(MIB, np.uint8)
 
 
-def test_results_that_nobody_fetches_are_given_up_for_others(little_room):
+def test_results_that_nobody_fetches_are_given_up_for_others():
     queries = Held()
-    service = Service(executor=queries)
+    service = Service(executor=queries, limits=LITTLE_ROOM)
     service.query(megabyte)
     tokens = [f"a token for call {number}" for number in range(8)]
     for token in tokens:
@@ -746,8 +746,8 @@ def test_results_that_nobody_fetches_are_given_up_for_others(little_room):
     assert [error.code if error else None for error in codes] == 4 * ["expired"] + 4 * [None]
 
 
-def test_arguments_of_calls_that_have_not_begun_have_a_limit(little_room):
-    service = Service(executor=Held())
+def test_arguments_of_calls_that_have_not_begun_have_a_limit():
+    service = Service(executor=Held(), limits=LITTLE_ROOM)
     service.query(megabyte)
     large = codecs.encode({"values": np.zeros(MIB, np.uint8)})
     failures = []
@@ -767,7 +767,7 @@ def test_arguments_of_calls_that_have_not_begun_have_a_limit(little_room):
 
 
 def test_a_result_that_was_waited_for_with_a_limit_to_one_message_is_told_how_to_ask(monkeypatch):
-    monkeypatch.setattr(wire, "MAX_REPLY", MIB - 1)
+    monkeypatch.setattr(answers, "STANDARD", SimpleNamespace(reply=MIB - 1))
     queries = Held()
     service = Service(executor=queries)
     service.query(megabyte)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bridge import transfer
 from bridge.errors import RemoteError, WireError
-from bridge.transfer import MAX_IN_FLIGHT, MAX_WINDOW, MIN_IN_FLIGHT, Download, Inbox, Outbox, cut
+from bridge.limits import STANDARD, Limits
+from bridge.transfer import MAX_IN_FLIGHT, MIN_IN_FLIGHT, Download, Inbox, Outbox, cut
 
 KIB = 1024
 
@@ -89,7 +90,7 @@ def test_no_byte_is_asked_for_twice_and_no_window_is_too_large(lengths: list[int
     while (window := download.ask(0.0)) is not None:
         offset, length = window
         assert offset == covered
-        assert 0 < length <= MAX_WINDOW
+        assert 0 < length <= STANDARD.window
         covered += length
         assert download.land(offset, length, 0.001)
     assert covered == sum(lengths)
@@ -97,7 +98,7 @@ def test_no_byte_is_asked_for_twice_and_no_window_is_too_large(lengths: list[int
 
 
 def test_only_what_was_in_flight_is_asked_for_again() -> None:
-    download = Download(make([10 * MAX_WINDOW])[1])
+    download = Download(make([10 * STANDARD.window])[1])
     first = download.ask(0.0)
     second = download.ask(0.0)
     assert first is not None
@@ -109,9 +110,9 @@ def test_only_what_was_in_flight_is_asked_for_again() -> None:
 
 
 def test_after_a_lost_connection_windows_begin_small_again() -> None:
-    download = Download(make([50 * MAX_WINDOW])[1])
+    download = Download(make([50 * STANDARD.window])[1])
     now = 0.0
-    while download.limit < MAX_WINDOW:
+    while download.limit < STANDARD.window:
         window = download.ask(now)
         assert window is not None
         now += 1e-4
@@ -136,7 +137,7 @@ def test_after_a_lost_connection_windows_begin_small_again() -> None:
 def test_in_flight_grows_with_bandwidth_times_delay_and_stays_in_its_budget() -> None:
     def limit_on(rate: float, delay: float) -> int:
         """Play a link that takes `delay` there and back and moves `rate` bytes a second."""
-        download = Download(make([200 * MAX_WINDOW])[1])
+        download = Download(make([200 * STANDARD.window])[1])
         now, free_at = 0.0, 0.0
         arrivals: list[tuple[float, int, int]] = []
         while not download.finished:
@@ -152,7 +153,7 @@ def test_in_flight_grows_with_bandwidth_times_delay_and_stays_in_its_budget() ->
     assert 125e6 * 0.1 <= fast_and_long <= 4 * 125e6 * 0.1
     assert limit_on(1e9, 0.5) <= MAX_IN_FLIGHT
     assert limit_on(64e3, 0.01) <= 2 * MIN_IN_FLIGHT
-    assert limit_on(3e9, 0.0001) >= 2 * MAX_WINDOW
+    assert limit_on(3e9, 0.0001) >= 2 * STANDARD.window
 
 
 def test_a_part_that_is_not_awaited_has_no_place() -> None:
@@ -198,9 +199,9 @@ def test_a_window_outside_the_answer_is_refused(offset: int, length: int) -> Non
 
 def test_a_window_larger_than_the_largest_is_refused() -> None:
     outbox = Outbox()
-    token = outbox.keep([bytes(MAX_WINDOW + 1)], held=0, now=0.0)
-    with pytest.raises(WireError, match=str(MAX_WINDOW)):
-        outbox.window(token, 0, MAX_WINDOW + 1, 0.0)
+    token = outbox.keep([bytes(STANDARD.window + 1)], held=0, now=0.0)
+    with pytest.raises(WireError, match=str(STANDARD.window)):
+        outbox.window(token, 0, STANDARD.window + 1, 0.0)
 
 
 def test_tokens_cannot_be_guessed_and_end_when_done_or_idle() -> None:
@@ -220,7 +221,7 @@ def test_tokens_cannot_be_guessed_and_end_when_done_or_idle() -> None:
 
 
 def test_the_budget_counts_only_what_is_held_and_pushes_out_the_least_recently_used() -> None:
-    outbox = Outbox(held_bytes=100)
+    outbox = Outbox(Limits(held=100))
     served = outbox.keep([bytes(1000)], held=0, now=0.0)
     first = outbox.keep([bytes(60)], held=60, now=1.0)
     second = outbox.keep([bytes(40)], held=40, now=2.0)
@@ -234,15 +235,15 @@ def test_the_budget_counts_only_what_is_held_and_pushes_out_the_least_recently_u
     with pytest.raises(RemoteError) as failure:
         outbox.keep([bytes(101)], held=101, now=6.0)
     assert failure.value.code == "too_large"
-    assert transfer.HELD_BYTES >= 2**30
+    assert STANDARD.held >= 2**30
 
 
 PUT = "a put of some length"
 
 
-def inbox_of(lengths: list[int], **options: int) -> tuple[Inbox, list[memoryview]]:
+def inbox_of(lengths: list[int], limits: Limits = STANDARD) -> tuple[Inbox, list[memoryview]]:
     """An inbox that waits for buffers of these lengths, and the buffers."""
-    inbox, places = Inbox(**options), make(lengths)[1]
+    inbox, places = Inbox(limits), make(lengths)[1]
     inbox.open(PUT, sum(lengths), lambda: places, "what", 0.0)
     return inbox, places
 
@@ -256,7 +257,7 @@ def test_parts_that_are_put_in_any_order_and_twice_end_in_the_exact_bytes(
     whole = b"".join(sources)
     inbox, places = inbox_of(lengths)
     cuts = data.draw(st.sets(st.integers(0, total), max_size=10))
-    edges = sorted(cuts | set(range(0, total, MAX_WINDOW)) | {total})
+    edges = sorted(cuts | set(range(0, total, STANDARD.window)) | {total})
     parts = list(itertools.pairwise(edges))
     again = data.draw(st.lists(st.sampled_from(parts), max_size=5))
     # Shorter ones: nobody said that a second try is cut as the first.
@@ -277,8 +278,8 @@ def test_no_gap_is_taken_for_the_whole(lengths: list[int], data: st.DataObject) 
     inbox, _ = inbox_of(lengths)
     gap = data.draw(st.integers(0, total - 1))
     for start, stop in ((0, gap), (gap + 1, total)):
-        for offset in range(start, stop, MAX_WINDOW):
-            inbox.write(PUT, offset, [bytes(min(MAX_WINDOW, stop - offset))], 0.0)
+        for offset in range(start, stop, STANDARD.window):
+            inbox.write(PUT, offset, [bytes(min(STANDARD.window, stop - offset))], 0.0)
     with pytest.raises(WireError, match=f"the bytes from {gap} on are missing"):
         inbox.finish(PUT)
     inbox.write(PUT, gap, [b"x"], 0.0)
@@ -293,10 +294,10 @@ def test_a_part_outside_what_is_put_is_refused(offset: int, length: int) -> None
 
 
 def test_a_part_larger_than_a_window_is_refused_and_so_are_too_many_small_ones() -> None:
-    inbox, _ = inbox_of([2 * MAX_WINDOW])
-    with pytest.raises(WireError, match=str(MAX_WINDOW)):
-        inbox.write(PUT, 0, [bytes(MAX_WINDOW + 1)], 0.0)
-    enough = transfer.MAX_SMALL_PARTS + 2 * MAX_WINDOW // transfer.MIN_WINDOW
+    inbox, _ = inbox_of([2 * STANDARD.window])
+    with pytest.raises(WireError, match=str(STANDARD.window)):
+        inbox.write(PUT, 0, [bytes(STANDARD.window + 1)], 0.0)
+    enough = transfer.MAX_SMALL_PARTS + 2 * STANDARD.window // transfer.MIN_WINDOW
     for offset in range(enough + 1):
         inbox.write(PUT, offset, [b"x"], 0.0)
     with pytest.raises(WireError, match="too small"):
@@ -325,7 +326,7 @@ def test_a_token_stands_for_one_transfer(nbytes: int, what: str) -> None:
 
 @pytest.mark.parametrize(("nbytes", "code"), [(101, "too_large"), (41, "busy")])
 def test_what_has_no_room_is_refused_before_memory_is_taken(nbytes: int, code: str) -> None:
-    inbox, _ = inbox_of([60], held_bytes=100)
+    inbox, _ = inbox_of([60], Limits(held=100))
     with pytest.raises(RemoteError) as failure:
         inbox.open("another token", nbytes, lambda: pytest.fail("it was allocated"), "", 0.0)
     assert failure.value.code == code

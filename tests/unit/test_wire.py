@@ -9,6 +9,7 @@ import pytest
 
 from bridge import wire
 from bridge.errors import RemoteError, WireError, remote_error
+from bridge.limits import STANDARD
 from bridge.wire import Frame, Reply, Request
 
 NO_IDS: tuple[Any, ...] = (None, -1, True, 1.0, "7", [], 2**63)
@@ -168,8 +169,8 @@ def test_another_major_version_is_refused_with_the_side_that_must_upgrade(unpack
 @pytest.mark.parametrize(
     ("unpack", "limit"),
     [
-        (wire.unpack_request, wire.MAX_REQUEST_HEADER),
-        (wire.unpack_reply, wire.MAX_REPLY_HEADER),
+        (wire.unpack_request, STANDARD.request_header),
+        (wire.unpack_reply, STANDARD.reply_header),
     ],
 )
 def test_a_header_is_measured_before_it_is_parsed(unpack, limit):
@@ -181,7 +182,7 @@ def test_a_header_is_measured_before_it_is_parsed(unpack, limit):
 
 @pytest.mark.parametrize(
     ("unpack", "limit"),
-    [(wire.unpack_request, wire.MAX_REQUEST), (wire.unpack_reply, wire.MAX_REPLY)],
+    [(wire.unpack_request, STANDARD.request), (wire.unpack_reply, STANDARD.reply)],
 )
 def test_the_lengths_of_buffers_are_added_up_before_they_are_compared(unpack, limit):
     assert _code(unpack, _frames(op="hello", buffers=[limit, 1])) == "too_large"
@@ -189,7 +190,7 @@ def test_the_lengths_of_buffers_are_added_up_before_they_are_compared(unpack, li
 
 
 def test_there_are_limits_to_the_number_of_buffers_and_to_a_transfer():
-    many = [0] * (wire.MAX_BUFFERS + 1)
+    many = [0] * (STANDARD.buffers + 1)
     assert _code(wire.unpack_reply, _frames(buffers=many)) == "too_large"
     assert _code(wire.unpack_reply, _frames(transfer="t", buffers=many)) == "too_large"
     assert _code(wire.unpack_reply, _frames(transfer="t", buffers=[2**62, 1])) == "too_large"

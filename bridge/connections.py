@@ -1,0 +1,183 @@
+"""The TCP connections of a server, as the system sees them: who sends what never becomes a request.
+
+libzmq hands a message over when all of it is there, and holds what it has of it until then: a peer whose
+message never ends fills the memory, and nobody above libzmq hears of him. But Linux counts the bytes that
+each connection has received (tcp(7), ``TCP_INFO``), and the server counts the messages. What came since the
+last message, libzmq holds; it takes more than that, 64 bytes for a frame of none, so the memory of the process
+is looked at too. A connection that has too much is shut down: libzmq takes it for one that its peer has
+closed, and frees all.
+
+Elsewhere than on Linux, and for other sockets than TCP, nothing is known here, and nothing is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from bridge.limits import Limits
+
+__all__ = ["Connections"]
+
+_DESCRIPTORS: Final = Path("/proc/self/fd")
+# Where in Linux's `struct tcp_info` (linux/tcp.h) the count of received bytes is.
+_RECEIVED: Final = struct.Struct("=128xQ")
+# What a whole request may have beside its buffers: a header, an envelope, the lengths of its frames, and
+# what encryption adds. What is a little too large still arrives, and is answered.
+OVERHEAD: Final = 8 * 1024 * 1024
+# With less that is unfinished, a connection is not to blame for what memory this process has taken.
+TELLING: Final = 1024 * 1024
+# To look at a thousand connections takes 40 ms: so often, or when so much more memory was taken.
+SECONDS: Final = 1.0
+STEP: Final = 8 * 1024 * 1024
+
+
+# A file descriptor, which may soon belong to another, and the address of the peer.
+_Key: TypeAlias = tuple[int, str]
+
+
+@dataclass(slots=True)
+class _Connection:
+    peer: str
+    messages: int
+    received: int  # bytes, when the last message was seen
+    memory: int  # bytes of this process, then
+    unfinished: int = 0  # bytes received since then
+    is_shed: bool = False
+
+
+class Connections:
+    """The connections to an address that this process is bound to.
+
+    Parameters
+    ----------
+    url
+        The address, with its port.
+    """
+
+    def __init__(self, url: str, limits: Limits) -> None:
+        self._port = int(url.rpartition(":")[2]) if url.startswith("tcp://") else None
+        self._limits = limits
+        self._known: dict[_Key, _Connection] = {}
+        self._memory = 0
+        self._seen = 0.0
+
+    @property
+    def are_known(self) -> bool:
+        """Whether this system tells of them."""
+        return self._port is not None and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.is_dir()
+
+    def shed(self, messages: Mapping[int, int]) -> list[str]:
+        """Shut those down that are beyond the limits. Costs next to nothing when it is called too often.
+
+        Parameters
+        ----------
+        messages
+            How many messages have come from each file descriptor, ever.
+
+        Returns
+        -------
+        list of str
+            A sentence for each.
+        """
+        shed = []
+        memory, now = _memory(), time.monotonic()
+        self._memory = min(self._memory, memory)
+        if memory < self._memory + STEP and now < self._seen + SECONDS:
+            return []
+        self._memory, self._seen = memory, now
+        with contextlib.ExitStack() as stack:
+            sockets = {}
+            for number, sock in self._sockets():
+                stack.enter_context(sock)
+                with contextlib.suppress(OSError):  # it is being closed
+                    sockets[self._look(number, sock, messages, memory)] = sock
+            self._known = {key: connection for key, connection in self._known.items() if key in sockets}
+            for key, why in self._offenders(memory):
+                connection = self._known[key]
+                connection.is_shed = True
+                with contextlib.suppress(OSError):
+                    sockets[key].shutdown(socket.SHUT_RDWR)
+                shed.append(f"the connection from {connection.peer} was closed: {why}")
+        return shed
+
+    def _sockets(self) -> Iterator[tuple[int, socket.socket]]:
+        """Yield the file descriptors of the connections, and for each a socket to be closed."""
+        with contextlib.suppress(OSError):  # without a descriptor to spare, nothing can be seen
+            for path in _DESCRIPTORS.iterdir():
+                sock = _socket_of(path)
+                if sock is not None and self._is_ours(sock):
+                    yield int(path.name), sock
+                elif sock is not None:
+                    sock.close()
+
+    def _is_ours(self, sock: socket.socket) -> bool:
+        if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM:
+            return False
+        try:
+            sock.getpeername()  # of the socket that listens, an error
+            return bool(sock.getsockname()[1] == self._port)
+        except OSError:
+            return False
+
+    def _look(self, number: int, sock: socket.socket, messages: Mapping[int, int], memory: int) -> _Key:
+        """Note how far a connection is, and return its key."""
+        address, port = sock.getpeername()[:2]
+        (received,) = _RECEIVED.unpack(
+            sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED.size)
+        )
+        count = messages.get(number, 0)
+        key = number, f"{address}:{port}"
+        known = self._known.setdefault(key, _Connection(key[1], count, 0, memory))
+        if known.messages != count:
+            known.messages, known.received, known.memory = count, received, memory
+        known.unfinished = received - known.received
+        return key
+
+    def _offenders(self, memory: int) -> Iterator[tuple[_Key, str]]:
+        """Yield those that are to go, the worst first, and why."""
+        limits = self._limits
+        staying = [item for item in self._known.items() if not item[1].is_shed]
+        staying.sort(key=lambda item: item[1].unfinished)
+        total = sum(connection.unfinished for _, connection in staying)
+        while staying:
+            key, connection = staying[-1]
+            grown = memory - connection.memory if connection.unfinished > TELLING else 0
+            is_whole = connection.unfinished <= limits.request + OVERHEAD
+            if is_whole and max(total, grown) <= limits.unfinished:
+                break
+            memory -= max(grown, 0)  # once it is gone
+            total -= connection.unfinished
+            staying.pop()
+            yield key, f"{connection.unfinished} bytes came from it that are no whole request"
+        silent = [key for key, connection in staying if not connection.messages]
+        for key in silent[: max(0, len(staying) - limits.connections)]:
+            yield key, f"there are more than {limits.connections}, and it never asked for anything"
+
+
+def _memory() -> int:
+    """Return the bytes of memory that this process has now."""
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _socket_of(path: Path) -> socket.socket | None:
+    """Return another descriptor of a socket; None of what is none, or is no more."""
+    try:
+        if not str(path.readlink()).startswith("socket:"):
+            return None
+        number = os.dup(int(path.name))
+    except OSError:
+        return None
+    try:
+        return socket.socket(fileno=number)
+    except OSError:
+        os.close(number)
+        return None

@@ -1,0 +1,91 @@
+"""Limits of a server, on a socket."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+
+import numpy as np
+import pytest
+
+import bridge
+from bridge.limits import Limits
+from tests.faults.memory import only_on_linux
+from tests.fuzz.targets import shake_hands
+from tests.integration.conftest import until
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def serve():
+    servers = []
+
+    def serve(**limits):
+        servers.append(bridge.Server("tcp://127.0.0.1:0", limits=Limits(**limits)))
+        servers[-1]["x"] = np.arange(5)
+        return servers[-1].start()
+
+    yield serve
+    for server in servers:
+        server.close()
+
+
+def connection_to(server):
+    host, _, port = server.url.removeprefix("tcp://").rpartition(":")
+    return socket.create_connection((host, int(port)), timeout=20.0)
+
+
+@only_on_linux
+@pytest.mark.parametrize("frame", [b"\x03" + struct.pack(">Q", MIB) + bytes(MIB), b"\x01\x00" * MIB])
+def test_a_message_that_never_ends_is_cut_off(serve, frame, caplog):
+    server = serve(request=4 * MIB, unfinished=16 * MIB)
+    with connection_to(server) as stranger:
+        shake_hands(stranger)
+        stranger.settimeout(1.0)
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            while True:  # until nobody takes it any more
+                stranger.sendall(frame)
+        until(lambda: "no whole request" in caplog.text)
+    with bridge.connect(server.url) as client:
+        assert list(client.read("x")) == [0, 1, 2, 3, 4]
+
+
+@only_on_linux
+def test_beyond_the_limit_those_connections_go_that_never_asked_for_anything(serve):
+    server = serve(connections=3)
+    with bridge.connect(server.url) as client:
+        strangers = [connection_to(server) for _ in range(4)]
+        for stranger in strangers:
+            stranger.sendall(b"\xff")
+        closed = 0
+        for stranger in strangers:
+            stranger.settimeout(0.5)
+            try:
+                while stranger.recv(100):
+                    pass
+                closed += 1
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                closed += 1
+            stranger.close()
+        assert closed >= 2
+        assert list(client.read("x")) == [0, 1, 2, 3, 4]
+
+
+def test_a_query_that_takes_too_long_is_stopped(serve):
+    server, release = serve(query_seconds=0.2), threading.Event()
+
+    @server.query
+    def slow() -> bool:
+        release.wait(30)
+        return bridge.cancelled()
+
+    with bridge.connect(server.url) as client:
+        with pytest.raises(bridge.RemoteError, match="stopped"):
+            client.call("slow")
+        release.set()
+        assert list(client.read("x")) == [0, 1, 2, 3, 4]

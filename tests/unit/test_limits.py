@@ -1,0 +1,68 @@
+"""The limits: one record, which cannot be changed into another protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from bridge.errors import RemoteError
+from bridge.limits import STANDARD, Limits
+from bridge.service import Service
+from bridge.transfer import Inbox, Outbox
+from bridge.wire import Request, pack_request, unpack_reply
+
+
+def test_limits_do_not_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        STANDARD.held = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["request_header", "reply_header", "buffers", "reply", "window"])
+def test_what_both_ends_rely_on_is_no_choice(name):
+    with pytest.raises(ValueError, match=f"{name}.*part of the protocol"):
+        Limits(**{name: 1})
+
+
+def test_a_negative_limit_is_refused():
+    with pytest.raises(ValueError, match="'held' is -1"):
+        Limits(held=-1)
+
+
+def test_a_peer_is_told_the_limits_of_this_server():
+    service = Service(limits=Limits(request=1000))
+    hello = unpack_reply(service.handle(pack_request(Request(id=1, op="hello")))).keys["hello"]
+    assert hello["limits"]["request"] == 1000
+
+
+def test_a_request_beyond_the_limit_of_this_server_is_refused():
+    service = Service(limits=Limits(request=1000))
+    request = Request(id=1, op="call", keys={"name": "f"}, buffers=[memoryview(bytes(1001))])
+    error = unpack_reply(service.handle(pack_request(request))).error
+    assert error is not None
+    assert error.code == "too_large"
+
+
+def test_the_client_that_holds_most_makes_the_room():
+    outbox = Outbox(Limits(held=100))
+    honest = outbox.keep([bytes(10)], held=10, now=0.0, client="honest")
+    greedy = [outbox.keep([bytes(30)], held=30, now=1.0 + n, client="greedy") for n in range(5)]
+    assert outbox.window(honest, 0, 10, 9.0)
+    for token in greedy[:2]:
+        with pytest.raises(RemoteError, match="no such transfer"):
+            outbox.window(token, 0, 10, 9.0)
+
+
+def test_a_client_has_a_quarter_of_the_transfers():
+    outbox = Outbox(Limits(transfers=8))
+    honest = outbox.keep([b"1"], held=0, now=0.0, client="honest")
+    for n in range(20):
+        outbox.keep([b"1"], held=0, now=1.0 + n, client="greedy")
+    assert len(outbox) == 3
+    assert outbox.window(honest, 0, 1, 30.0)
+
+
+def test_an_upload_has_a_limit():
+    with pytest.raises(RemoteError, match="takes 100 at a time") as refused:
+        Inbox(Limits(upload=100)).open("a token of 16 characters", 101, list, "what", 0.0)
+    assert refused.value.code == "too_large"

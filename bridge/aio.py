@@ -100,6 +100,9 @@ class _Face:
     def __repr__(self) -> str:
         return repr(self._sync)
 
+    def _repr_html_(self) -> str:
+        return str(self._sync._repr_html_())
+
 
 def _awaited(
     method: Callable[Concatenate[Any, P], T],
@@ -178,6 +181,7 @@ class Table(_Face):
     filter = _narrowed(remote.RemoteTable.filter)
     slice = _narrowed(remote.RemoteTable.slice)
     head = _narrowed(remote.RemoteTable.head)
+    part = _narrowed(remote.RemoteTable.part)
     read = _awaited(remote.RemoteTable.read)
     to_pandas = _awaited(remote.RemoteTable.to_pandas)
     to_arrow = _awaited(remote.RemoteTable.to_arrow)

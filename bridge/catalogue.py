@@ -48,12 +48,23 @@ class Catalogue(MutableMapping[str, Any]):
         ------
         EncodeError
             If the object cannot be sent exactly; what was served before stays.
+        ValueError
+            If the name is that of a part of something else, or parts of this have the names of others.
         """
         check_name(name)
         source = obj if isinstance(obj, Query | Channel) else _source_of(name, obj)
-        for member in _members(source):
-            check_name(f"{name}/{member}")
+        parts = [f"{name}/{member}" for member in _members(source)]
+        for part in parts:
+            check_name(part)
         with self._replacing:
+            taken = next((part for part in parts if part in self._sources), None)
+            if taken is not None:
+                raise ValueError(
+                    f"{taken!r} would be a part of {name!r}, but is served itself; delete it first"
+                )
+            if self._is_part(name):
+                group = name.rpartition("/")[0]
+                raise ValueError(f"{name!r} is a part of {group!r} here; serve it under another name")
             self._sources[name] = source
 
     def __getitem__(self, name: str) -> Served:
@@ -168,9 +179,13 @@ class Catalogue(MutableMapping[str, Any]):
         return None, name
 
     def _check_whole(self, name: str) -> None:
-        group, _, member = name.rpartition("/")
-        if name not in self._sources and member in _members(self._sources.get(group)):
+        if self._is_part(name):
+            group = name.rpartition("/")[0]
             raise remote_error("unsupported", f"{name!r} is a part of {group!r}; write that as a whole")
+
+    def _is_part(self, name: str) -> bool:
+        group, _, member = name.rpartition("/")
+        return member in _members(self._sources.get(group))
 
     def append(self, name: str, rows: Any, rights: Rights = EVERYTHING) -> int:
         """Add rows that a client sent to a channel, or to a table or array; return how many there are.

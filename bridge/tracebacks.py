@@ -45,8 +45,11 @@ def rendered(shown: BaseException, original: BaseException) -> list[str]:
 
 
 def hide_frames(error: BaseException) -> None:
-    """Have IPython show an error that is not of this library, Ctrl-C above all, like one that is."""
-    if in_ipython() is not None and not hasattr(error, "_render_traceback_"):
+    """Have IPython show Ctrl-C like an error of this library.
+
+    Of any other error the frames stay: it may come from a function of the user's, which reports progress.
+    """
+    if isinstance(error, KeyboardInterrupt) and in_ipython() is not None:
         # IPython looks for it in the error itself.
         error._render_traceback_ = partial(rendered, error, error)  # type: ignore[attr-defined]
 

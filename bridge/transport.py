@@ -820,6 +820,8 @@ def with_default_port(url: str) -> str:
     >>> with_default_port("tcp://lab"), with_default_port("lab:6000"), with_default_port("ipc:///tmp/s")
     ('tcp://lab:5555', 'tcp://lab:6000', 'ipc:///tmp/s')
     """
+    if not isinstance(url, str):
+        raise TypeError(f"the address is {url!r}; expected text, such as 'tcp://host:5555'")
     if "://" not in url:
         url = f"tcp://{url}"
     scheme, _, address = url.partition("://")

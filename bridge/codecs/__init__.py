@@ -201,8 +201,8 @@ def encode_into(obj: Any, buffers: list[Buffer]) -> Descriptor:
         module = _module(codec)
     elif type(obj).__module__.partition(".")[0] == "xarray":
         raise EncodeError(
-            f"{_full_name(type(obj))} has labels, which would be lost; assign it to a name of a server, or "
-            "send obj.values, or obj.to_dict(data='array')"
+            f"{_full_name(type(obj))} has labels, which would be lost; assign a Dataset or DataArray to a name "
+            "of a server, or send obj.values, or obj.to_dict(data='array')"
         )
     elif hasattr(obj, "__arrow_c_stream__"):
         module = _module(_BY_KIND["table"])

@@ -38,6 +38,8 @@ _STYLE: Final = """
 .zbridge.zbridge table code, .zbridge.zbridge pre, .zbridge.zbridge code {
   font-family: var(--jp-code-font-family, var(--vscode-editor-font-family, monospace)); font-size: 12px;
   background: none; color: inherit; padding: 0; margin: 0; white-space: pre-wrap }
+.zbridge.zbridge table td > code { display: inline-block; width: max-content;
+  max-width: min(28em, 35vw); overflow-wrap: anywhere }
 .zbridge summary { cursor: pointer; opacity: .8 }
 .zbridge svg { vertical-align: middle; fill: currentColor; max-width: 100% }
 """

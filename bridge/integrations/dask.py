@@ -74,7 +74,7 @@ def _partition(
 ) -> pd.DataFrame:
     import pandas as pd
 
-    part = (table if columns is None else table.select(columns)).slice(start, stop).read()
+    part = (table if columns is None else table.select(columns)).part(start, stop).read()
     if isinstance(part, pd.DataFrame):
         return part
     # pandas' own dtypes would depend on the rows: of integers, those with a null among them become floats.

@@ -11,12 +11,13 @@ What is typed is a name, an index and a variable. It is not evaluated as Python.
 
 from __future__ import annotations
 
+from keyword import iskeyword
 from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
-from bridge import Client, connect
+from bridge import Client, RemoteArray, RemoteTable, connect
 from bridge.selection.written import split_name
 
 __all__ = ["BridgeMagics", "load_ipython_extension"]
@@ -37,8 +38,9 @@ class BridgeMagics(Magics):
         into a variable, by default ``b``; ``%pull`` and ``%push`` use it.
         """
         url, variable = _parted(line)
+        _check_variable(variable)
         self.client = connect(url or None)
-        self._set(variable or "b", self.client)
+        self.shell.push({variable or "b": self.client})
         return self.client
 
     @line_magic
@@ -49,19 +51,17 @@ class BridgeMagics(Magics):
         ``as``, what was fetched is the result: ``x = %pull waveform[:10]``.
         """
         text, variable = _parted(line)
+        _check_variable(variable)
         try:
             name, index = split_name(text)
         except ValueError as exc:
             raise UsageError(f"%pull: {exc}") from exc
         if not name:
             raise UsageError("%pull: what? For example: %pull waveform[:1000] as w")
-        if index is None:
-            value = self._connected().read(name)
-        else:
-            value = self._connected()[name][index[0] if len(index) == 1 else index]
+        value = self._connected().read(name) if index is None else self._part(name, index)
         if variable is None:
             return value
-        self._set(variable, value)
+        self.shell.push({variable: value})
         return None
 
     @line_magic
@@ -75,20 +75,28 @@ class BridgeMagics(Magics):
             raise UsageError(f"%push: there is no variable {variable!r}; for example: %push x as mine/x")
         self._connected().put(name or variable, self.shell.user_ns[variable])
 
+    def _part(self, name: str, index: tuple[Any, ...]) -> Any:
+        handle = self._connected()[name]
+        if isinstance(handle, RemoteTable) and not (len(index) == 1 and isinstance(index[0], slice)):
+            raise UsageError(f"%pull: {name!r} is a table; of its rows, take one slice: {name}[:1000]")
+        if not isinstance(handle, RemoteArray | RemoteTable):
+            raise UsageError(f"%pull: {name!r} is neither an array nor a table; it has no parts")
+        return handle[index[0] if len(index) == 1 else index]
+
     def _connected(self) -> Client:
         if self.client is None:
             raise UsageError("there is no connection yet; %bridge URL makes one")
         return self.client
 
-    def _set(self, variable: str, value: Any) -> None:
-        if not variable.isidentifier():
-            raise UsageError(f"{variable!r} is no name of a variable")
-        self.shell.push({variable: value})
-
 
 def load_ipython_extension(shell: Any) -> None:
     """Offer the magics: what ``%load_ext bridge`` calls."""
     shell.register_magics(BridgeMagics)
+
+
+def _check_variable(variable: str | None) -> None:
+    if variable is not None and (not variable.isidentifier() or iskeyword(variable)):
+        raise UsageError(f"{variable!r} is no name of a variable")
 
 
 def _parted(line: str) -> tuple[str, str | None]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 from bridge.errors import EncodeError
+from bridge.remote import RemoteTable
 
 try:
     import polars as pl
@@ -30,8 +31,6 @@ except ImportError as exc:
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from bridge.remote import RemoteTable
 
 __all__ = ["scan_polars"]
 
@@ -83,6 +82,8 @@ def scan_polars(table: RemoteTable) -> pl.LazyFrame:
     ------
     EncodeError
         If the table is a DataFrame with a column of Python objects.
+    TypeError
+        If it is no table.
 
     Examples
     --------
@@ -93,6 +94,8 @@ def scan_polars(table: RemoteTable) -> pl.LazyFrame:
     ...     warm.select("city").collect().item()
     'Bonn'
     """
+    if not isinstance(table, RemoteTable):
+        raise TypeError(f"expected a table of a server, as b['weather'] is; got {table!r:.100}")
     table = table.pinned()
     arrow = table.schema
     for field in arrow:

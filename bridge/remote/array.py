@@ -223,7 +223,7 @@ class RemoteArray(Handle):
         return self._plan(array.nbytes_of(shape, self.dtype))
 
     def __iter__(self) -> Iterator[Any]:
-        instead = f"'for block in b[{self.name!r}].blocks(): …'"
+        instead = f"for block in b[{self.name!r}].blocks()"
         check_implicit(self.name, self.nbytes, "to iterate", instead)
         for block in self.blocks():
             yield from block

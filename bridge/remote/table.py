@@ -144,14 +144,39 @@ class RemoteTable(Handle):
         """Keep the first rows. No I/O."""
         if self._selected.rows is None:
             return self.slice(0, rows)
-        first = self._selected.rows
-        if first.step not in (None, 1) or (first.start or 0) < 0 or (first.stop or 0) < 0 or rows < 0:
+        if rows < 0:
             raise EncodeError(
-                "head() after this slice would be ambiguous; give the rows to one .slice(…)"
+                f"head({rows}) after a slice; give the rows once, to one .slice(start, stop)"
             )
-        start = first.start or 0
-        stop = start + rows if first.stop is None else min(first.stop, start + rows)
-        return self._narrowed(rows=slice(start, stop))
+        return self.part(0, rows)
+
+    def part(self, start: int, stop: int) -> RemoteTable:
+        """Keep some of the rows that are selected already, counted from the first of them. No I/O.
+
+        For those who read a table in parts.
+
+        Parameters
+        ----------
+        start, stop
+            As in ``range``, and not negative.
+
+        Raises
+        ------
+        EncodeError
+            If a filter decides which rows there are, and the slice after it counts from their end or has
+            a step.
+        """
+        chosen = self._selected.rows or slice(None)
+        if self.num_rows is not None:
+            return self._narrowed(rows=_slice_of(range(self._all_rows)[chosen][start:stop]))
+        first, last = chosen.start or 0, chosen.stop
+        if first < 0 or (last is not None and last < 0) or chosen.step not in (None, 1):
+            raise EncodeError(
+                "rows that pass a filter are read forward from row to row: slice them with neither step nor "
+                "negative bounds"
+            )
+        end = first + stop if last is None else min(first + stop, last)
+        return self._narrowed(rows=slice(first + start, end))
 
     def read(self, *, progress: Progress | None = None, timeout: float | None = None) -> Any:
         """Fetch the table as the server holds it: a DataFrame, or a `pyarrow.Table`."""
@@ -186,21 +211,17 @@ class RemoteTable(Handle):
     def _batches(self, rows: int, form: str | None, timeout: float | None) -> Iterator[Any]:
         if rows < 1:
             raise ValueError(f"rows is {rows}; a batch has at least one")
-        selected = self._selected.rows or slice(None)
-        start, stop = selected.start or 0, selected.stop
-        if start < 0 or (stop is not None and stop < 0) or selected.step not in (None, 1):
-            raise EncodeError(
-                "batches go forward from row to row: slice with neither step nor negative bounds"
-            )
-        known = self.num_rows
-        end = sys.maxsize if known is None else start + known
-        end = end if stop is None else min(end, stop)
+        self.part(0, rows)  # raises at once, if parts cannot be had
+        end = self.num_rows
+        if end is None:  # no more than the slice allows
+            chosen = self._selected.rows or slice(None)
+            end = sys.maxsize if chosen.stop is None else chosen.stop - (chosen.start or 0)
 
         def read(first: int) -> tuple[Any, str]:
-            part = self._narrowed(rows=slice(first, min(first + rows, end)))
+            part = self.part(first, min(first + rows, end))
             return part._read(form, progress=no_bar, timeout=timeout)
 
-        reads = map(partial(partial, read), range(start, end, rows))
+        reads = map(partial(partial, read), range(0, end, rows))
         for batch in one_ahead(reads, self.name):
             if len(batch):
                 yield batch
@@ -220,15 +241,9 @@ class RemoteTable(Handle):
         """
         labels = list(dict.fromkeys(self.columns))[:PEEK_COLUMNS]
         some = self.select(labels) if len(labels) < len(self.columns) else self
-        chosen = (
-            None if self.num_rows is None else range(self._all_rows)[self._selected.rows or slice(None)]
-        )
 
         def read(rows: range, *, timeout: float | None) -> pd.DataFrame:
-            if chosen is None:
-                part = some.head(len(rows))
-            else:
-                part = some._narrowed(rows=_slice_of(chosen[rows.start : rows.stop]))
+            part = some.part(rows.start, rows.stop)
             values, _ = part._read(None, progress=no_bar, timeout=timeout)
             return frame_of(values) if self._is_arrow else values
 
@@ -412,7 +427,12 @@ def frame_of(
 
 
 def _slice_of(rows: range) -> slice:
-    return slice(rows.start, rows.stop if rows.stop >= 0 else None, rows.step)
+    if not rows:
+        return slice(0, 0)
+    # Before the first row, a slice would count from the end.
+    return slice(
+        rows.start, rows.stop if rows.stop >= 0 else None, rows.step if rows.step != 1 else None
+    )
 
 
 def _checked_labels(labels: list[Any], known: list[Any], name: str) -> list[Any]:

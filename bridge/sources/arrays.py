@@ -12,8 +12,9 @@ asked for.
 from __future__ import annotations
 
 import contextlib
+import operator
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from math import prod
 from typing import Any, Protocol, TypeAlias
@@ -23,7 +24,7 @@ import numpy as np
 from bridge import codecs, selection
 from bridge.codecs import BufferReader, Encoded, array
 from bridge.codecs.dtypes import to_wire
-from bridge.errors import WireError, remote_error
+from bridge.errors import BridgeError, EncodeError, WireError, remote_error
 from bridge.sources import Plan
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Blocks",
     "ComputedArray",
     "OpenArray",
+    "computing",
     "is_scalar",
     "without_ellipsis",
 ]
@@ -127,7 +129,8 @@ class ComputedArray:
     Raises
     ------
     EncodeError
-        If its dtype cannot be sent.
+        If its dtype cannot be sent, its shape is not known before it is computed, or it has a mask, which would
+        be lost on the way.
     """
 
     def __init__(
@@ -138,7 +141,12 @@ class ComputedArray:
         guard: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
     ) -> None:
         self.version = version
-        self.shape = tuple(int(n) for n in obj.shape)
+        self.shape = _known_shape(obj)
+        if isinstance(getattr(obj, "_meta", None), np.ma.MaskedArray):  # what dask says of its blocks
+            raise EncodeError(
+                "a masked array that is computed for each read would lose its mask; serve x.compute(), or "
+                "dask.array.ma.filled(x, value)"
+            )
         self.dtype: np.dtype[Any] = np.dtype(obj.dtype)
         to_wire(self.dtype)
         self._obj = obj
@@ -217,6 +225,18 @@ class ComputedArray:
     def _axes(self, index: Index) -> list[Any]:
         items = [item for item in index if item is not None]
         return [_positions(item, n) for item, n in zip(items, self.shape, strict=True)]
+
+
+@contextlib.contextmanager
+def computing() -> Iterator[None]:
+    """Tell who asked for it what a computation of the user's raised, as of a query function."""
+    try:
+        yield
+    except (BridgeError, MemoryError):
+        raise
+    except Exception as exc:
+        name = type(exc).__name__
+        raise remote_error("failed", f"it cannot be computed: {name}: {exc}", name) from exc
 
 
 class Blocks:
@@ -317,6 +337,16 @@ def without_ellipsis(index: Index, ndim: int) -> Index:
         index = (*index, ...)
     place = next(i for i, item in enumerate(index) if item is ...)
     return (*index[:place], *(slice(None),) * missing, *index[place + 1 :])
+
+
+def _known_shape(obj: Any) -> tuple[int, ...]:
+    try:
+        return tuple(operator.index(n) for n in obj.shape)
+    except TypeError as exc:
+        raise EncodeError(
+            f"how long this {type(obj).__name__} is, is known once it is computed; serve x.compute(), or, of "
+            "dask, an array after x.compute_chunk_sizes(), or a frame: series.to_frame()"
+        ) from exc
 
 
 def _positions(item: Any, length: int) -> Any:

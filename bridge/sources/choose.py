@@ -12,10 +12,10 @@ import numpy as np
 from bridge import codecs
 from bridge.errors import EncodeError, RemoteError
 from bridge.sources import Source
-from bridge.sources.arrays import ArrayReader, ComputedArray
+from bridge.sources.arrays import ArrayReader, ComputedArray, computing
 from bridge.sources.formats import is_one_folder, members_of
 from bridge.sources.guests import dataset_source, lazy_frame_source, relation_source
-from bridge.sources.labelled import LabelledArray, LabelledGroup
+from bridge.sources.labelled import LabelledArray, LabelledGroup, variable_source
 from bridge.sources.memory import ArraySource, FrameSource, ObjectSource, TableSource
 from bridge.sources.partitioned import PartitionedFrame
 
@@ -34,6 +34,7 @@ _SOURCES: dict[tuple[str, str], Callable[[Any], Source]] = {
     ("dask", "DataFrame"): PartitionedFrame,
     ("xarray", "DataArray"): LabelledArray,
     ("xarray", "Dataset"): LabelledGroup,
+    ("xarray", "Variable"): variable_source,
     ("polars", "LazyFrame"): lazy_frame_source,
     ("duckdb", "DuckDBPyRelation"): relation_source,
     ("_duckdb", "DuckDBPyRelation"): relation_source,
@@ -63,7 +64,7 @@ def source_of(obj: Any) -> Source:
     # Before tables: xarray's arrays offer themselves as tables too. And what gives its memory away is in
     # memory, which the arrays of h5py, zarr, dask and xarray are not.
     if _is_array(obj) and not hasattr(obj, "__dlpack__"):
-        computed = ComputedArray(obj, version=uuid4().hex[:16])
+        computed = ComputedArray(obj, version=uuid4().hex[:16], guard=computing)
         return ArrayReader(lambda: computed)
     if hasattr(obj, "__arrow_c_stream__"):
         import pyarrow as pa

@@ -6,7 +6,7 @@ one, so that a part of it can be read. What holds them together, the labels, is 
 entry: the same dict, with the arrays' entries in the place of their data.
 
 Refused is what would not come back the same: a MultiIndex and other indexes of their own, Python objects and
-pandas' dtypes, names that are not text.
+pandas' dtypes, names that are not text. An ``encoding`` is not sent: it is of a file.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from bridge import codecs
 from bridge.codecs import BufferReader, Encoded
 from bridge.errors import EncodeError, WireError
 from bridge.sources import Entry, Plan, Source
-from bridge.sources.arrays import ArrayReader, ComputedArray
+from bridge.sources.arrays import ArrayReader, ComputedArray, computing
 from bridge.sources.memory import ArraySource
 
-__all__ = ["LabelledArray", "LabelledGroup"]
+__all__ = ["LabelledArray", "LabelledGroup", "variable_source"]
 
 
 class LabelledGroup:
@@ -34,7 +34,8 @@ class LabelledGroup:
         _check(dataset)
         self.members = {name: _source_of(name, var) for name, var in dataset.variables.items()}
         self.in_memory = all(source.in_memory for source in self.members.values())
-        self._dataset = dataset
+        # Of the labels alone, not of the values: a variable that is added later is no member.
+        self._dataset = dataset.copy()
         self._version = uuid4().hex[:16]
         self._nbytes = sum(source.entry()["nbytes"] for source in self.members.values())
         self._skeleton = _labels(dataset, lambda name, _: {"entry": self.members[name].entry()})
@@ -89,6 +90,13 @@ class LabelledArray:
         return self._values.plan(select, reader, form)
 
 
+def variable_source(variable: Any) -> LabelledArray:
+    """Serve an `xarray.Variable` as the DataArray that has its dims and attrs."""
+    import xarray as xr
+
+    return LabelledArray(xr.DataArray(variable))
+
+
 def _labels(obj: Any, content: Callable[[str, Any], dict[str, Any]]) -> Encoded:
     """Encode what xarray knows of its variables, with the `content` of each."""
 
@@ -124,6 +132,9 @@ def _check(obj: Any) -> None:
             raise EncodeError(
                 f"{name!r} has a {type(index).__name__}, which cannot be sent; serve obj.reset_index({name!r})"
             )
+    _check_attrs(type(obj).__name__, obj.attrs)
+    for name, array in (obj.variables if type(obj) is xr.Dataset else obj.coords).items():
+        _check_attrs(name, array.attrs)
     for name in obj.coords:
         if name in obj.dims and name not in obj.xindexes:
             raise EncodeError(
@@ -131,14 +142,26 @@ def _check(obj: Any) -> None:
             )
 
 
+def _check_attrs(owner: Any, attrs: dict[Any, Any]) -> None:
+    for key, value in attrs.items():
+        try:
+            codecs.encode({key: value})
+        except EncodeError as exc:
+            raise EncodeError(f"the attribute {key!r} of {owner!r}: {exc}") from exc
+
+
 def _source_of(name: Any, variable: Any) -> Source:
     try:
+        if not isinstance(variable.dtype, np.dtype):
+            raise EncodeError(
+                f"the dtype {variable.dtype} is none of numpy's; convert it with .astype(…), or drop it"
+            )
         kind = type(variable[(slice(0),) * variable.ndim].data)
         if kind is not np.ndarray and kind.__module__.partition(".")[0] != "dask":
             raise EncodeError(f"{kind.__module__}.{kind.__qualname__} is no array of numpy's or dask's")
         if variable._in_memory:  # asked of a file's variable, `data` would read all of it
             return ArraySource(variable.values)
-        computed = ComputedArray(variable, version=uuid4().hex[:16])
+        computed = ComputedArray(variable, version=uuid4().hex[:16], guard=computing)
         return ArrayReader(lambda: computed)
     except EncodeError as exc:
         raise EncodeError(f"the variable {name!r}: {exc}") from exc

@@ -15,6 +15,7 @@ from bridge import codecs, selection
 from bridge.codecs import BufferReader, Encoded
 from bridge.selection import TableSelection
 from bridge.sources import Plan
+from bridge.sources.arrays import computing
 from bridge.sources.memory import frame_plan
 
 if TYPE_CHECKING:
@@ -90,5 +91,6 @@ def _computed(frame: Any, wanted: TableSelection) -> pd.DataFrame:
     """Return what a selection takes of each partition, one after the other."""
     meta = selection.select_frame(frame._meta, TableSelection(columns=wanted.columns))
     parts = frame.map_partitions(selection.select_frame, wanted, meta=meta)
-    result: pd.DataFrame = parts.compute()
+    with computing():
+        result: pd.DataFrame = parts.compute()
     return result

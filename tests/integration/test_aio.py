@@ -100,6 +100,8 @@ def test_what_the_client_does_is_done_when_it_is_awaited(server):
         assert b.info["instance"]
         assert b.url == server.url
         assert server.url in repr(b)
+        assert server.url in b._repr_html_()
+        assert "float64" in (await b["x"])._repr_html_()
 
     run(server, task)
 

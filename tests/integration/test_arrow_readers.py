@@ -222,11 +222,14 @@ def test_what_a_handle_selects_is_what_is_scanned(b):
     t = b["arrow"].select(["n", "s"])
     narrowed = {
         "rows": (t.slice(3, 9), LOCAL[3:9]),
+        "the last rows": (t.slice(-9), LOCAL[-9:]),
+        "backwards": (t.slice(None, None, -2), LOCAL[::-2]),
         "filter": (t.filter([("n", ">", 1)]), LOCAL.filter(pl.col("n") > 1)),
     }
     for handle, local in narrowed.values():
         lazy = bridge.scan_polars(handle).filter(pl.col("s") == "a")
         assert_frame_equal(lazy.collect(), local.select("n", "s").filter(pl.col("s") == "a"))
+        assert_frame_equal(bridge.scan_polars(handle).head(3).collect(), local.select("n", "s").head(3))
 
 
 def test_a_column_of_objects_is_refused_with_the_way_out(server, client):
@@ -234,6 +237,12 @@ def test_a_column_of_objects_is_refused_with_the_way_out(server, client):
     with pytest.raises(bridge.EncodeError, match=r"column 'cells' of 't'.*t\.to_polars\(\)\.lazy"):
         bridge.scan_polars(client["t"])
     assert bridge.scan_polars(client["t"].select(["n"])).collect().rows() == [(1,), (2,)]
+
+
+def test_what_is_no_table_is_not_scanned(server, client):
+    server["x"] = pd.Series([1, 2]).to_numpy()
+    with pytest.raises(TypeError, match=r"expected a table of a server.*got <RemoteArray 'x'"):
+        bridge.scan_polars(client["x"])
 
 
 def test_data_that_was_replaced_in_between_is_not_mixed(server, client):

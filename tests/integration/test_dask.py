@@ -109,6 +109,14 @@ def test_a_frame_is_put_together_again_exactly(b, partitions):
     assert frame.n.sum().compute(scheduler="sync") == FRAME.n.sum()
 
 
+@pytest.mark.parametrize("rows", [np.s_[200:800], np.s_[-300:], np.s_[::-7], np.s_[900:10]], ids=str)
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_a_slice_of_a_frame_is_divided_too(b, rows, partitions):
+    t = b["frame"].slice(rows.start, rows.stop, rows.step)
+    result = t.to_dask(partitions).compute(scheduler="sync")
+    pd.testing.assert_frame_equal(result, FRAME[rows])
+
+
 def test_columns_that_are_not_needed_are_not_fetched(b):
     frame = b["frame"].to_dask(2)
     assert frame[["n"]].sum().compute(scheduler="sync")["n"] == FRAME.n.sum()
@@ -191,6 +199,30 @@ def test_the_mean_of_4_gib_takes_the_memory_of_a_few_blocks():
 def test_a_dask_array_is_served_by_the_blocks_that_are_asked_for(server, client):
     server["x"] = da.from_array(X, chunks=(100, 100)) * 2
     np.testing.assert_array_equal(client["x"][::-3, 5], X[::-3, 5] * 2)
+
+
+def fail(block):
+    raise ZeroDivisionError(f"of {block.size} items")
+
+
+UNSENDABLE = {
+    "masked": (lambda: da.ma.masked_array(da.arange(4, chunks=2), mask=[0, 1, 0, 0]), "lose its mask"),
+    "unknown length": (lambda: (x := da.ones(10, chunks=5))[x > 0], r"compute_chunk_sizes\(\)"),
+    "series": (lambda: dd.from_pandas(FRAME["n"], npartitions=2), r"series\.to_frame\(\)"),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), UNSENDABLE.values(), ids=UNSENDABLE)
+def test_a_collection_that_would_not_come_back_the_same_is_refused(server, make, message):
+    with pytest.raises(bridge.EncodeError, match=message):
+        server["x"] = make()
+
+
+def test_what_a_computation_raises_is_told_to_who_asked(server, client, caplog):
+    server["x"] = da.map_blocks(fail, da.ones(3, chunks=3), dtype=float, meta=np.ones(0))
+    with pytest.raises(ZeroDivisionError, match="cannot be computed: ZeroDivisionError: of 3 items"):
+        client.read("x")
+    assert not caplog.records  # it is no fault of the server
 
 
 @pytest.mark.parametrize("npartitions", [1, 4])

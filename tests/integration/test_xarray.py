@@ -168,10 +168,21 @@ REFUSED = {
         xr.Dataset({"a": ("x", pd.array([1, None], dtype="Int64"))}),
         "the variable 'a'",
     ),
+    "text of pandas": (
+        xr.Dataset({"a": ("x", pd.array(["a", None], dtype="string"))}),
+        "'a': the dtype string is none of numpy's",
+    ),
     "a name that is no text": (xr.Dataset({5: ("x", [1])}), "the name 5 is not printable text"),
     "a name with a slash": (xr.Dataset({"a/b": ("x", [1])}), "the name 'a/b'"),
     "a dimension that is no text": (xr.DataArray([1], dims=[("a", 1)]), "is not printable text"),
-    "an attribute that is an object": (xr.DataArray([1], attrs={"a": object()}), "cannot be sent"),
+    "an attribute that is an object": (
+        xr.DataArray([1], attrs={"a": object()}),
+        "the attribute 'a' of 'DataArray': object cannot be sent",
+    ),
+    "an attribute that has no name of text": (
+        xr.Dataset({"t": ("x", [1], {1: 2})}),
+        "the attribute 1 of 't': a dict key is '1' of type int",
+    ),
     "a coordinate without its index": (
         xr.Dataset(coords={"x": [1, 2]}).drop_indexes("x"),
         "'x' has no index",
@@ -212,6 +223,30 @@ def test_a_dataset_comes_and_goes_as_a_whole(server, client):
     assert "ds/wind" not in client
     del server["ds"]
     assert list(client) == []
+
+
+def test_a_dataset_is_served_as_it_was_when_it_was_assigned(server, client):
+    mine = WEATHER.copy()
+    server["ds"] = mine
+    mine["later"] = mine.rain
+    del mine["wind"]
+    xr.testing.assert_identical(xr.Dataset.from_dict(client.read("ds")), WEATHER)
+
+
+def test_a_name_is_not_that_of_a_part_too(server, client):
+    server["ds/rain"] = np.zeros(3)
+    with pytest.raises(ValueError, match="'ds/rain' would be a part of 'ds', but is served itself"):
+        server["ds"] = WEATHER
+    del server["ds/rain"]
+    server["ds"] = WEATHER
+    with pytest.raises(ValueError, match="'ds/rain' is a part of 'ds' here"):
+        server["ds/rain"] = np.zeros(3)
+    xr.testing.assert_identical(client["ds"].to_xarray(), WEATHER)
+
+
+def test_a_variable_comes_back_as_an_array_with_its_labels(server, client):
+    server["wind"] = WEATHER.wind.variable
+    xr.testing.assert_identical(client["wind"].to_xarray(), xr.DataArray(WEATHER.wind.variable))
 
 
 def test_a_part_of_a_dataset_is_not_written_for_itself():

@@ -317,3 +317,9 @@ def test_handles_may_be_pickled_as_workers_need_them(client):
         assert repr(again) == repr(handle)
         assert again.plan().nbytes == handle.plan().nbytes
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(client["run/x"]))[1:], X[1:])
+
+
+@pytest.mark.parametrize("use", [bridge.connect, bridge.Server], ids=["client", "server"])
+def test_an_address_is_text(use):
+    with pytest.raises(TypeError, match="the address is 5; expected text"):
+        use(5)

@@ -154,6 +154,14 @@ NARROWED = {
     "head of a short slice": (lambda t: t.slice(2, 4).head(3), {"rows": [2, 4, None]}),
     "head of a tail": (lambda t: t.slice(7).head(3), {"rows": [7, 10, None]}),
     "head of a head": (lambda t: t.head(8).head(3), {"rows": [0, 3, None]}),
+    "head from the end": (lambda t: t.slice(-5).head(2), {"rows": [5, 7, None]}),
+    "head of a step": (lambda t: t.slice(1, 9, 3).head(2), {"rows": [1, 7, 3]}),
+    "head backwards": (lambda t: t.slice(None, None, -1).head(20), {"rows": [9, None, -1]}),
+    "a part beyond the rows": (lambda t: t.slice(None, None, -1).part(10, 12), {"rows": [0, 0, None]}),
+    "a part of what passes": (
+        lambda t: t.filter([("a", ">", 1)]).slice(2, 5).part(1, 9),
+        {"filters": [[["a", ">", 1]]], "rows": [3, 5, None]},
+    ),
     "filter": (lambda t: t.filter([("a", ">", 1)]), {"filters": [[["a", ">", 1]]]}),
     "filter by what is not selected": (
         lambda t: t.select(["b"]).filter([("a", ">", 1)]),
@@ -179,11 +187,10 @@ REFUSED = {
     "filter after slice": lambda t: t.slice(0, 5).filter([("a", ">", 1)]),
     "filter twice": lambda t: t.filter([("a", ">", 1)]).filter([("a", "<", 5)]),
     "slice twice": lambda t: t.slice(0, 5).slice(0, 2),
-    "head from the end": lambda t: t.slice(-5).head(2),
-    "head of a step": lambda t: t.slice(0, 8, 2).head(2),
+    "head from the end": lambda t: t.filter([("a", ">", 1)]).slice(-5).head(2),
     "negative head": lambda t: t.slice(0, 5).head(-1),
-    "batches from the end": lambda t: t.slice(-5).batches(),
-    "batches of a step": lambda t: t.slice(0, 8, 2).batches(),
+    "batches from the end": lambda t: t.filter([("a", ">", 1)]).slice(-5).batches(),
+    "batches of a step": lambda t: t.filter([("a", ">", 1)]).slice(0, 8, 2).batches(),
     "step 0": lambda t: t.slice(0, 8, 0),
     "filter as text": lambda t: t.filter("a > 1"),
     "unknown operator": lambda t: t.filter([("a", "~", 1)]),
@@ -210,6 +217,18 @@ def test_batches_are_runs_of_rows_up_to_the_selections_end():
     t, asked = table((FRAME[2:5], "v"), (FRAME[5:8], "v"), (FRAME[8:9], "v"))
     assert pd.concat(t.slice(2, 9).batches(rows=3)).equals(FRAME[2:9])
     assert [select["rows"] for select in asked.selections] == [[2, 5, None], [5, 8, None], [8, 9, None]]
+
+
+def test_batches_go_the_way_of_the_slice():
+    t, asked = table((FRAME[9:5:-2], "v"), (FRAME[5:1:-2], "v"), (FRAME[1:0:-2], "v"))
+    assert pd.concat(t.slice(None, None, -2).batches(rows=2)).equals(FRAME[::-2])
+    assert [select["rows"] for select in asked.selections] == [[9, 5, -2], [5, 1, -2], [1, None, -2]]
+
+
+def test_batches_of_filtered_rows_ask_for_no_more_than_the_slice():
+    t, asked = table((FRAME[0:4], "v"))
+    assert len(pd.concat(t.filter([("a", ">=", 0)]).slice(0, 4).batches(rows=4))) == 4
+    assert len(asked.selections) == 1
 
 
 def test_batches_of_filtered_rows_end_with_a_short_one():

@@ -16,6 +16,7 @@ def served():
     with bridge.Server("tcp://127.0.0.1:0", writable="mine/", tracebacks=True) as server:
         server.update({"run/x": pd.Series(range(10)).to_numpy(), "df": pd.DataFrame({"a": range(5)})})
         server["tree"] = {"k": [1, 2]}
+        server["windows"] = bytes(8 << 20)
 
         def innermost(n: int) -> float:
             return 1 / n
@@ -79,6 +80,12 @@ def test_a_variable_is_pushed_where_the_server_allows_it(connected, served):
         ("%pull", "%pull: what? For example"),
         ("%pull run/x[__import__('os')] as w", "is no index"),
         ("%pull run/x as not-a-name", "'not-a-name' is no name of a variable"),
+        ("%pull run/x as class", "'class' is no name of a variable"),
+        ("%pull no-such-name as 1x", "'1x' is no name of a variable"),
+        ("%bridge tcp://127.0.0.1:1 as 1x", "'1x' is no name of a variable"),
+        ("%pull df[2]", "'df' is a table; of its rows, take one slice: df[:1000]"),
+        ("%pull df[:2, 0]", "'df' is a table"),
+        ("%pull tree[0]", "'tree' is neither an array nor a table"),
         ("%push nothing", "there is no variable 'nothing'"),
         ("%push __import__('os')", "there is no variable"),
     ],
@@ -100,6 +107,12 @@ def test_a_traceback_has_the_users_lines_and_the_end_of_the_servers(connected):
     assert "in fail" not in shown
     assert shown.rstrip().endswith("ZeroDivisionError: division by zero")
     assert connected.run("import sys; print('in fail' in sys.last_value.remote_traceback)") == "True\n"
+
+
+def test_an_error_of_a_function_of_the_users_keeps_its_lines(connected):
+    connected.run("def watch(done, total):\n    raise LookupError('mine')")
+    shown = connected.run("b.read('windows', progress=watch)")
+    assert "raise LookupError('mine')" in shown
 
 
 def test_an_error_of_our_own_names_no_line_of_ours(connected):

@@ -3,9 +3,9 @@
 libzmq hands a message over when all of it is there, and holds what it has of it until then: a peer whose
 message never ends fills the memory, and nobody above libzmq hears of him. But Linux counts the bytes that
 each connection has received (tcp(7), ``TCP_INFO``), and the server counts the messages. What came since the
-last message, libzmq holds; it takes more than that, 64 bytes for a frame of none, so the memory of the process
-is looked at too. A connection that has too much is shut down: libzmq takes it for one that its peer has
-closed, and frees all.
+last message, libzmq holds. It takes more than that, 64 bytes for a frame of none, so each connection also
+answers for its share of what the memory of this process grew while its bytes came. One that has too much is
+shut down: libzmq takes it for one that its peer has closed, and frees all.
 
 Elsewhere than on Linux, and for other sockets than TCP, nothing is known here, and nothing is done.
 """
@@ -32,8 +32,8 @@ _RECEIVED: Final = struct.Struct("=128xQ")
 # What a whole request may have beside its buffers: a header, an envelope, the lengths of its frames, and
 # what encryption adds. What is a little too large still arrives, and is answered.
 OVERHEAD: Final = 8 * 1024 * 1024
-# With less that is unfinished, a connection is not to blame for what memory this process has taken.
-TELLING: Final = 1024 * 1024
+# The memory that a byte on the wire can cost libzmq: a frame of none has two of them, and takes 64.
+MOST_PER_BYTE: Final = 64
 # To look at a thousand connections takes 40 ms: so often, or when so much more memory was taken.
 SECONDS: Final = 1.0
 STEP: Final = 8 * 1024 * 1024
@@ -46,11 +46,18 @@ _Key: TypeAlias = tuple[int, str]
 @dataclass(slots=True)
 class _Connection:
     peer: str
-    messages: int
-    received: int  # bytes, when the last message was seen
-    memory: int  # bytes of this process, then
-    unfinished: int = 0  # bytes received since then
+    messages: int = 0
+    received: int = 0  # bytes, ever
+    unfinished: int = 0  # bytes since the last message
+    memory: float = (
+        0.0  # bytes that this process grew while they came, as far as they can have cost them
+    )
     is_shed: bool = False
+
+    @property
+    def extra(self) -> float:
+        """The memory beyond the bytes themselves."""
+        return max(0.0, self.memory - self.unfinished)
 
 
 class Connections:
@@ -66,7 +73,7 @@ class Connections:
         self._port = int(url.rpartition(":")[2]) if url.startswith("tcp://") else None
         self._limits = limits
         self._known: dict[_Key, _Connection] = {}
-        self._memory = 0
+        self._memory = _memory() if self.are_known else 0
         self._seen = 0.0
 
     @property
@@ -92,15 +99,17 @@ class Connections:
         self._memory = min(self._memory, memory)
         if memory < self._memory + STEP and now < self._seen + SECONDS:
             return []
-        self._memory, self._seen = memory, now
+        growth, self._memory, self._seen = memory - self._memory, memory, now
         with contextlib.ExitStack() as stack:
-            sockets = {}
+            sockets, news = {}, {}
             for number, sock in self._sockets():
                 stack.enter_context(sock)
                 with contextlib.suppress(OSError):  # it is being closed
-                    sockets[self._look(number, sock, messages, memory)] = sock
-            self._known = {key: connection for key, connection in self._known.items() if key in sockets}
-            for key, why in self._offenders(memory):
+                    key, nbytes = self._look(number, sock, messages)
+                    sockets[key], news[key] = sock, nbytes
+            self._known = {key: self._known[key] for key in sockets}
+            self._share(growth, news)
+            for key, why in self._offenders():
                 connection = self._known[key]
                 connection.is_shed = True
                 with contextlib.suppress(OSError):
@@ -127,34 +136,43 @@ class Connections:
         except OSError:
             return False
 
-    def _look(self, number: int, sock: socket.socket, messages: Mapping[int, int], memory: int) -> _Key:
-        """Note how far a connection is, and return its key."""
+    def _look(self, number: int, sock: socket.socket, messages: Mapping[int, int]) -> tuple[_Key, int]:
+        """Note how far a connection is; return its key, and how many bytes of an unfinished message are new."""
         address, port = sock.getpeername()[:2]
         (received,) = _RECEIVED.unpack(
             sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED.size)
         )
-        count = messages.get(number, 0)
         key = number, f"{address}:{port}"
-        known = self._known.setdefault(key, _Connection(key[1], count, 0, memory))
+        known = self._known.setdefault(key, _Connection(key[1]))
+        new, known.received = received - known.received, received
+        count = messages.get(number, 0)
         if known.messages != count:
-            known.messages, known.received, known.memory = count, received, memory
-        known.unfinished = received - known.received
-        return key
+            known.messages, known.unfinished, known.memory = count, 0, 0.0
+            return key, 0
+        known.unfinished += new
+        return key, new
 
-    def _offenders(self, memory: int) -> Iterator[tuple[_Key, str]]:
+    def _share(self, growth: int, news: Mapping[_Key, int]) -> None:
+        """Have each connection answer for memory by its bytes: what else takes memory here is not theirs."""
+        total = sum(news.values())
+        for key, nbytes in news.items():
+            if nbytes and growth > 0:
+                self._known[key].memory += min(growth * nbytes / total, MOST_PER_BYTE * nbytes)
+
+    def _offenders(self) -> Iterator[tuple[_Key, str]]:
         """Yield those that are to go, the worst first, and why."""
         limits = self._limits
         staying = [item for item in self._known.items() if not item[1].is_shed]
-        staying.sort(key=lambda item: item[1].unfinished)
+        staying.sort(key=lambda item: max(item[1].unfinished, item[1].memory))
         total = sum(connection.unfinished for _, connection in staying)
+        extra = sum(connection.extra for _, connection in staying)
         while staying:
             key, connection = staying[-1]
-            grown = memory - connection.memory if connection.unfinished > TELLING else 0
             is_whole = connection.unfinished <= limits.request + OVERHEAD
-            if is_whole and max(total, grown) <= limits.unfinished:
+            if is_whole and max(total, extra) <= limits.unfinished:
                 break
-            memory -= max(grown, 0)  # once it is gone
             total -= connection.unfinished
+            extra -= connection.extra
             staying.pop()
             yield key, f"{connection.unfinished} bytes came from it that are no whole request"
         silent = [key for key, connection in staying if not connection.messages]

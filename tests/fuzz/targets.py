@@ -26,6 +26,7 @@ from bridge.codecs.ipc import read_stream, write_stream
 from bridge.errors import BridgeError, IdleTimeout, WireError
 from bridge.exchange.question import Answer, Question
 from bridge.exchange.windows import Fetch, Put
+from bridge.limits import Limits
 from bridge.remote.table import frame_of
 from bridge.service import Service
 from bridge.wire import Frame, Reply
@@ -195,7 +196,7 @@ def server(data: bytes) -> None:
 
 
 def _served() -> Service:
-    service = Service(writable=True)
+    service = Service(writable=True, limits=Limits(upload=4 * MIB, held=4 * MIB))
     service["x"] = _NUMBERS
     service.channel("log", keep_rows=10).append(np.arange(6.0))
 

@@ -13,6 +13,7 @@ import pytest
 import bridge
 from bridge.limits import Limits
 from tests.faults.memory import only_on_linux
+from tests.faults.proxy import Proxy
 from tests.fuzz.targets import shake_hands
 from tests.integration.conftest import until
 
@@ -51,6 +52,30 @@ def test_a_message_that_never_ends_is_cut_off(serve, frame, caplog):
         until(lambda: "no whole request" in caplog.text)
     with bridge.connect(server.url) as client:
         assert list(client.read("x")) == [0, 1, 2, 3, 4]
+
+
+@only_on_linux
+def test_a_slow_request_does_not_answer_for_the_memory_that_others_take(serve, caplog):
+    server = serve(unfinished=16 * MIB)
+    pause = threading.Event()
+
+    @server.query
+    def size(x: np.ndarray) -> int:
+        return x.nbytes
+
+    @server.query
+    def hungry() -> float:
+        """Take memory step by step, as who computes, while half a request is here."""
+        pieces = []
+        for _ in range(20):
+            pieces.append(np.ones(MIB))
+            pause.wait(0.03)  # so long that the server looks at its connections in between
+        return float(len(pieces))
+
+    with Proxy(server.url) as proxy, bridge.connect(proxy.url) as slow, bridge.connect(server.url) as b:
+        proxy.after(3 * MIB // 2, lambda: b.call("hungry"), way="up")
+        assert slow.call("size", x=np.zeros(3 * MIB, "u1")) == 3 * MIB
+    assert "closed" not in caplog.text
 
 
 @only_on_linux

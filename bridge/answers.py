@@ -23,7 +23,7 @@ from bridge.sources.choose import source_of
 from bridge.transfer import Outbox, cut, fill
 from bridge.wire import Frame, Reply, Request
 
-__all__ = ["Answers", "Later", "ReplyWith", "encoded_as", "form_of", "reply_to"]
+__all__ = ["Answers", "Later", "ReplyWith", "encoded_as", "form_of", "own", "reply_to"]
 
 ReplyWith: TypeAlias = Callable[[list[Frame]], None]
 # An answer that is not there yet: called with the function to reply with when it is.
@@ -76,12 +76,16 @@ class Answers:
             frames = wire.pack_reply(Reply(id=request.id, keys=keys, buffers=[b[:] for b in buffers]))
         else:
             keys["transfer"] = self._outbox.keep(
-                buffers, held=nbytes if held else 0, now=time.monotonic(), client=request.peer.client
+                buffers,
+                held=nbytes if held else 0,
+                now=time.monotonic(),
+                owner=own(request, ""),
+                client=request.peer.client,
             )
             lengths = [len(buffer) for buffer in buffers]
             frames = wire.pack_reply(Reply(id=request.id, keys=keys, lengths=lengths))
         if len(buffers) > STANDARD.buffers or len(frames[0]) > STANDARD.reply_header:
-            self._outbox.release(keys.get("transfer", ""))  # nobody will learn of it
+            self._outbox.release(own(request, keys.get("transfer", "")))  # nobody will learn of it
             raise remote_error(
                 "too_large",
                 f"the answer needs {len(buffers)} buffers and a header of {len(frames[0])} bytes; at most "
@@ -93,7 +97,8 @@ class Answers:
         """Answer with a part of a transfer."""
         keys = request.keys
         offset, length = keys["offset"], keys.get("length", 0)
-        window = self._outbox.window(keys["transfer"], offset, length, time.monotonic())
+        token = own(request, keys["transfer"])
+        window = self._outbox.window(token, offset, length, time.monotonic())
 
         def frames_of(buffers: list[Any]) -> list[Frame]:
             return wire.pack_reply(
@@ -146,6 +151,16 @@ class Answers:
 def reply_to(request: Request, keys: dict[str, Any]) -> list[Frame]:
     """Answer with keys alone."""
     return wire.pack_reply(Reply(id=request.id, keys=keys))
+
+
+def own(request: Request, token: str) -> str:
+    """Return by what a transfer or a call is known here: its token, and whose it is.
+
+    To others, and to the same key when it may see other names than before, it is not there.
+    """
+    peer = request.peer
+    # The key is the last, so that nobody makes up a token that continues as another's.
+    return "\0".join((token, *peer.rights.only, peer.key))
 
 
 def form_of(request: Request) -> str | None:

@@ -117,8 +117,9 @@ class Catalogue(MutableMapping[str, Any]):
         RemoteError
             ``not_found``, with the name that was perhaps meant.
         """
-        served = self._look_up(name)
-        if served is not None and rights.sees(name):
+        # What is hidden is not looked up: a file that is opened would take its time.
+        served = self._look_up(name) if rights.sees(name) else None
+        if served is not None:
             return served
         names = rights.visible(self._names())
         close = difflib.get_close_matches(name, names[:SIMILAR_NAMES], n=1)

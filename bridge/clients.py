@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bridge import private
+from bridge.codecs import strict_json
 from bridge.errors import TransportError
 from bridge.keys import fingerprint, key_of
 from bridge.rights import Rights
@@ -41,12 +42,21 @@ class Authorized:
     key
         Its public key, in hex.
     name
-        What to call it; may be empty.
+        What to call it, printable, as it is in each line of the audit; may be empty.
+
+    Raises
+    ------
+    ValueError
+        If the name is not printable.
     """
 
     key: str
     name: str = ""
     rights: Rights
+
+    def __post_init__(self) -> None:
+        if not self.name.isprintable():
+            raise ValueError(f"the name {self.name!r} is not printable")
 
     def __str__(self) -> str:
         return f"{self.name or '-'} {fingerprint(self.key)}"
@@ -63,18 +73,20 @@ class Clients:
         self._directory = directory
         self._path = _authorized_path(directory)
         self._seen: object = None
+        self._trouble = ""
         self._clients: dict[str, Authorized] = {}
 
     def find(self, key: str) -> Authorized | None:
         """Return the client with a public key, as the file is now; None if it is not let in."""
         seen = private.stamp(self._path)
         if seen != self._seen:
-            self._seen = seen
-            self._clients = {}
             try:
-                self._clients = authorized(self._directory)
-            except TransportError as exc:
-                _log.error("nobody is let in any more: %s", exc)
+                self._clients, self._seen, trouble = authorized(self._directory), seen, ""
+            except TransportError as exc:  # perhaps only too many files are open: it is tried again
+                self._clients, self._seen, trouble = {}, None, str(exc)
+            if trouble and trouble != self._trouble:
+                _log.error("nobody is let in any more: %s", trouble)
+            self._trouble = trouble
         return self._clients.get(key)
 
 
@@ -89,8 +101,12 @@ def authorized(directory: Path) -> dict[str, Authorized]:
     path = _authorized_path(directory)
     clients = {}
     for number, line in enumerate((private.read(path) or "").splitlines(), 1):
+        if not line.strip():
+            continue
         try:
             client = _from_line(line)
+            if client.key in clients:
+                raise ValueError("its key has a line already")
         except ValueError as exc:
             raise TransportError(f"line {number} of {path} is wrong: {exc}") from exc
         clients[client.key] = client
@@ -118,7 +134,7 @@ def _authorized_path(directory: Path) -> Path:
 
 
 def _from_line(line: str) -> Authorized:
-    fields = json.loads(line)
+    fields = strict_json.loads(line.encode())
     if type(fields) is not dict:
         raise ValueError("it is no JSON object")
     for name, value in fields.items():

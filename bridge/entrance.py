@@ -153,7 +153,8 @@ def entrance_to(url: str, *, keys: str | Path | None, insecure: bool) -> Entranc
     keys, insecure
         As in `keys_for`.
     """
-    directory = keys_for(url, keys=Path(keys) if keys is not None else None, insecure=insecure)
+    given = Path(keys).absolute() if keys is not None else None
+    directory = keys_for(url, keys=given, insecure=insecure)
     if directory is None:
         return Entrance(url)
     own = own_key(directory, SERVER) or make_key(directory, SERVER)

@@ -26,6 +26,7 @@ from bridge.transport import KeyPair, new_key_pair
 
 __all__ = [
     "CLIENT",
+    "HOW_TO_MAKE",
     "SERVER",
     "changed_key_message",
     "check_bind",
@@ -41,6 +42,11 @@ __all__ = [
 
 KEY_BYTES: Final = 32
 CLIENT, SERVER = "client", "server"
+# What to do where a key is missing.
+HOW_TO_MAKE: Final = {
+    CLIENT: "make one with: zbridge keys new",
+    SERVER: "one is made when a server is started with keys",
+}
 # Digits of a fingerprint: 128 bits of SHA-256, far beyond what somebody finds a second key for.
 FINGERPRINT_DIGITS: Final = 32
 
@@ -48,7 +54,8 @@ FINGERPRINT_DIGITS: Final = 32
 def home() -> Path:
     """Return the directory of keys: ``$BRIDGE_HOME``, else ``~/.zbridge``."""
     # Path.home() fails for a user without one, who may have no use for keys either.
-    return Path(os.environ.get("BRIDGE_HOME") or os.path.expanduser("~/.zbridge"))  # noqa: PTH111
+    path = os.path.expanduser(os.environ.get("BRIDGE_HOME") or "~/.zbridge")  # noqa: PTH111
+    return Path(path).absolute()  # also for whoever changes the working directory later
 
 
 def own_key(directory: Path, role: str) -> KeyPair | None:
@@ -68,7 +75,7 @@ def own_key(directory: Path, role: str) -> KeyPair | None:
         public = secret = b""
     if not len(public) == len(secret) == KEY_BYTES:
         raise TransportError(
-            f"{directory / f'{role}.key'} is no key; remove it, and make one with: zbridge keys new"
+            f"{directory / f'{role}.key'} is no key; remove it, and {HOW_TO_MAKE[role]}"
         )
     return KeyPair(public, secret)
 
@@ -82,7 +89,13 @@ def make_key(directory: Path, role: str) -> KeyPair:
         If there is one already, or its file cannot be made.
     """
     pair = new_key_pair()
-    private.create(directory / f"{role}.key", f"{pair.public.hex()}\n{pair.secret.hex()}\n")
+    path = directory / f"{role}.key"
+    try:
+        private.create(path, f"{pair.public.hex()}\n{pair.secret.hex()}\n")
+    except FileExistsError as exc:
+        raise TransportError(
+            f"{path} is there already, and is not overwritten; see: zbridge keys show"
+        ) from exc
     return pair
 
 
@@ -125,9 +138,11 @@ def trust(directory: Path, url: str, key: str, *, replace: bool = False) -> None
     Raises
     ------
     TransportError
-        If it is known by another, and that is not to be replaced.
+        If it is known by another, and that is not to be replaced; or if that is no address.
     """
     url = url.lower()  # as the names of computers may be written
+    if url.split() != [url]:
+        raise TransportError(f"{url!r} is not an address; expected tcp://host:port")
     with private.changing(directory / "known_servers") as lines:
         known = _known(directory)
         if known.get(url, key) != key and not replace:

@@ -21,12 +21,15 @@ def read(path: Path) -> str | None:
     """Return the text of a file that nobody else can read; None if it is not there."""
     with _errors_named():
         try:
-            file = path.open(encoding="utf-8")
+            file = open(path, encoding="utf-8", opener=_open_at_once)  # noqa: SIM115
         except FileNotFoundError:
             return None
         with file:
+            status = os.fstat(file.fileno())
             _check_private(path.parent, path.parent.stat())
-            _check_private(path, os.fstat(file.fileno()))
+            _check_private(path, status)
+            if not stat.S_ISREG(status.st_mode):
+                raise TransportError(f"{path} is no file")
             try:
                 return file.read()
             except UnicodeDecodeError as exc:
@@ -37,7 +40,12 @@ def read(path: Path) -> str | None:
 def changing(path: Path) -> Iterator[list[str]]:
     """Lend a list of lines, and make them the file. Who comes at the same time is refused."""
     new = path.with_name(f"{path.name}.new")
-    create(new, "")
+    try:
+        create(new, "")
+    except FileExistsError as exc:
+        raise TransportError(
+            f"{path} is being changed by somebody else; if that goes on, a change was cut off: remove {new}"
+        ) from exc
     with _errors_named():
         try:
             lines: list[str] = []
@@ -54,11 +62,14 @@ def create(path: Path, text: str) -> None:
 
     Raises
     ------
+    FileExistsError
+        If it is there already.
     TransportError
-        If it is there already, or cannot be made.
+        If it cannot be made.
     """
     with _errors_named():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.parent.exists():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_private(path.parent, path.parent.stat())
         _create(path, text)
 
@@ -67,6 +78,11 @@ def _create(path: Path, text: str) -> None:
     number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(number, "w", encoding="utf-8") as file:
         file.write(text)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open what may be a pipe without waiting for somebody who writes to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check_private(path: Path, status: os.stat_result) -> None:
@@ -86,16 +102,15 @@ def stamp(path: Path) -> object:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_ino, status.st_size, status.st_mode
+    # The time of the last change of the status too: that of the contents can be set to what it was.
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
 
 @contextlib.contextmanager
 def _errors_named() -> Iterator[None]:
     try:
         yield
-    except FileExistsError as exc:
-        raise TransportError(f"{exc.filename} is there already, and is not overwritten") from exc
-    except TransportError:
+    except (TransportError, FileExistsError):
         raise
     except OSError as exc:
         raise TransportError(f"{exc.filename}: {exc.strerror}") from exc

@@ -64,6 +64,7 @@ def reach(address: str, server_key: str | None = None) -> Reach:
     TransportError
         If the address has no such form, the server is known by another key, or this user has no key.
     """
+    address = with_default_port(address)
     if address.startswith("ssh://"):
         if server_key is not None:
             raise TransportError(f"{address} takes no key: ssh has its own")
@@ -107,13 +108,21 @@ def parsed(address: str, server_key: str | None = None) -> tuple[str, str | None
         If there are two of them that differ, or one that is none.
     """
     url = with_default_port(address)
+    server_key = None if server_key is None else _key_of(server_key)
     if url.startswith("bridge://"):
-        key, _, place = url.removeprefix("bridge://").rpartition("@")
+        text, _, place = url.removeprefix("bridge://").rpartition("@")
+        if not (text and place):
+            raise TransportError(f"{address} has no key or no host; expected bridge://KEY@host:port")
+        key = _key_of(text)
         if server_key not in (None, key):
             raise TransportError(f"{address} has another key than the one given, {server_key}")
         url, server_key = with_default_port(f"tcp://{place}"), key
+    return url, server_key
+
+
+def _key_of(text: str) -> str:
     try:
-        return url, None if server_key is None else keys.key_of(server_key)
+        return keys.key_of(text)
     except ValueError as exc:
         raise TransportError(
             f"{exc}; expected bridge://KEY@host:port, or tcp://host:port and a key"

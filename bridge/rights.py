@@ -56,11 +56,16 @@ class Rights:
         >>> rights.sees("run42/wave"), rights.sees("log"), rights.sees("run4/wave")
         (True, True, False)
         """
-        return not self.only or any(fnmatchcase(name, pattern) for pattern in self.only)
+        return not self.only or any(fnmatchcase(name, _plain(pattern)) for pattern in self.only)
 
     def visible(self, names: list[str]) -> list[str]:
         """Return those of the names that this peer sees."""
         return [name for name in names if self.sees(name)] if self.only else names
+
+
+def _plain(pattern: str) -> str:
+    """Return a pattern in which brackets, which occur in names, stand for themselves."""
+    return pattern.replace("[", "[[]")
 
 
 EVERYTHING: Final = Rights()

@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from bridge import codecs, wire
-from bridge.answers import Answers, Later, ReplyWith, encoded_as, form_of, reply_to
+from bridge.answers import Answers, Later, ReplyWith, encoded_as, form_of, own, reply_to
 from bridge.audit import audit, is_audited
 from bridge.calls import END, Call, Calls, Item, Signal
 from bridge.catalogue import Catalogue, check_name, entry_of
@@ -335,7 +335,7 @@ class Service(Catalogue):
         if request.lengths is None:
             return self._answers.in_thread(request, lambda: self._store(request, keys, request.buffers))
         self._inbox.open(
-            keys["transfer"],
+            own(request, keys["transfer"]),
             sum(request.lengths),
             partial(codecs.allocate, keys["object"], request.lengths),
             keys,
@@ -432,7 +432,8 @@ class Service(Catalogue):
         token = request.keys.get("call")
         if token is not None:
             self._make_room(nbytes)
-            return self._awaiting(request, self._calls.add(token, begin, request.peer.client), token)
+            call = self._calls.add(own(request, token), begin, request.peer.client)
+            return self._awaiting(request, call, token)
         if query.is_stream:
             raise WireError(f"{name!r} is a stream: give it a 'call' to ask for what follows by")
         return self._awaiting(request, begin(), None)
@@ -447,12 +448,12 @@ class Service(Catalogue):
         token, number = request.keys["call"], request.keys.get("start")
         if type(number) is str:
             raise WireError(f"'start' is {number[:40]!r}; expected the number of a value")
-        return self._awaiting(request, self._calls.find(token), token, number)
+        return self._awaiting(request, self._calls.find(own(request, token)), token, number)
 
     def _cancel(self, request: Request) -> list[Frame]:
-        self._calls.cancel(request.keys.get("call", ""))
+        self._calls.cancel(own(request, request.keys.get("call", "")))
         for box in (self._inbox, self._outbox):
-            box.release(request.keys.get("transfer", ""))
+            box.release(own(request, request.keys.get("transfer", "")))
         return reply_to(request, {})
 
     def _awaiting(
@@ -465,7 +466,7 @@ class Service(Catalogue):
                 over = item is END or (isinstance(item, Item) and item.last)
                 keys = {} if over or token is None else {"call": token}
                 if over and token is not None:
-                    self._calls.remove(token)
+                    self._calls.remove(own(request, token))
                 if isinstance(item, Item):
                     reply(self._answers.tried(request, lambda: self._outcome(request, item, keys)))
                 else:
@@ -490,12 +491,12 @@ class Service(Catalogue):
     def _part(self, request: Request) -> list[Frame] | Later:
         if not request.buffers:
             return self._answers.of_part(request)
-        token, offset = request.keys["transfer"], request.keys["offset"]
+        token, offset = own(request, request.keys["transfer"]), request.keys["offset"]
         length = self._inbox.write(token, offset, request.buffers, time.monotonic())
         return reply_to(request, {"part": [offset, length]})
 
     def _done(self, request: Request) -> list[Frame] | Later:
-        token = request.keys["transfer"]
+        token = own(request, request.keys["transfer"])
         if token not in self._inbox:
             self._outbox.release(token)
             return reply_to(request, {})

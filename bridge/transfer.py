@@ -153,7 +153,15 @@ class Outbox:
         """Bytes that are kept for transfers alone."""
         return self._held
 
-    def keep(self, buffers: Sequence[Any], *, held: int, now: float, client: Hashable = None) -> str:
+    def keep(
+        self,
+        buffers: Sequence[Any],
+        *,
+        held: int,
+        now: float,
+        owner: str = "",
+        client: Hashable = None,
+    ) -> str:
         """Keep an answer, and return its token.
 
         Parameters
@@ -162,8 +170,10 @@ class Outbox:
             Bytes-like objects, or ranges of files: anything with a length that slices to bytes.
         held
             How many of their bytes exist for this answer alone.
+        owner
+            Is to follow the token wherever the answer is asked for.
         client
-            Whose answer it is.
+            For whom it is counted.
 
         Raises
         ------
@@ -182,7 +192,7 @@ class Outbox:
                 self._release_oldest(self._greatest(lambda kept: kept.held))
             while len(self._kept) >= limits.transfers:
                 self._release_oldest(self._greatest(lambda _: 1))
-            self._kept[token] = _Kept(EndToEnd(buffers), held, now, client)
+            self._kept[token + owner] = _Kept(EndToEnd(buffers), held, now, client)
             self._counts[client] += 1
             self._held += held
         return token

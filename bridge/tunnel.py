@@ -41,9 +41,12 @@ OPTIONS: Final = (
     # A connection that is shared would go on without us.
     *("-o", "ControlMaster=no", "-o", "ControlPath=none"),
 )
-# No part begins with "-": ssh would take it for an option.
+# No part begins with "-": ssh would take it for an option. And none has what means something to a shell: the
+# user's configuration may hand it to one.
+_WORD = r"""(?!-)[^\s\x00-\x1f\x7f@/:'"`$;&|<>(){}]+"""
 _ADDRESS = re.compile(
-    r"ssh://(?P<target>(?:[^\s@/:-][^\s@/:]*@)?[^\s@/:-][^\s@/:]*)(?::(?P<ssh>\d{1,5}))?(?:/(?P<port>\d{1,5})?)?"
+    rf"ssh://(?P<target>(?:{_WORD}@)?{_WORD})(?::(?P<ssh>\d{{1,5}}))?(?:/(?P<port>\d{{1,5}})?)?",
+    re.ASCII,
 )
 
 

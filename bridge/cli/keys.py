@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import math
+import shlex
 import socket
 from typing import Any
 
@@ -41,8 +42,8 @@ def _checked_key(ctx: click.Context, param: click.Parameter, value: str | None) 
 def keys() -> None:
     """Make keys, and say whose may connect.
 
-    With keys, a server lets in only the clients that it was told to, and all traffic is encrypted. They are
-    files in $BRIDGE_HOME, by default ~/.zbridge, which nobody else may read.
+    With keys, a server lets in only the clients that it was told to, and all traffic is encrypted. What is
+    made and said here is kept in $BRIDGE_HOME, by default ~/.zbridge, where nobody else may read.
     """
 
 
@@ -66,12 +67,12 @@ def new(as_json: bool) -> None:
 @json_option
 def show(role: str | None, as_json: bool) -> None:
     """Print the public half of your key."""
-    from bridge.keys import CLIENT, fingerprint, home, own_key
+    from bridge.keys import CLIENT, HOW_TO_MAKE, fingerprint, home, own_key
 
     pair = own_key(home(), role or CLIENT)
     if pair is None:
-        how = "it is made when one is started with keys" if role else "make it with: zbridge keys new"
-        raise click.ClickException(f"there is no {role or CLIENT} key in {home()}; {how}")
+        role = role or CLIENT
+        raise click.ClickException(f"there is no {role} key in {home()}; {HOW_TO_MAKE[role]}")
     _show(pair.public.hex(), as_json)
     click.echo(fingerprint(pair.public.hex()), err=True)
 
@@ -123,8 +124,6 @@ def allow(
     from bridge.keys import home
     from bridge.rights import IN_FLIGHT, Rights
 
-    if not name.isprintable():
-        raise click.BadParameter("expected printable text", param_hint="--name")
     try:
         rights = Rights(
             may_write=may == "write",
@@ -132,9 +131,9 @@ def allow(
             bytes_in_flight=bytes_in_flight or IN_FLIGHT,
             requests_per_second=requests_per_second or math.inf,
         )
+        client = clients.Authorized(key=key, name=name, rights=rights)
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc
-    client = clients.Authorized(key=key, name=name, rights=rights)
     clients.allow(home(), client)
     _list([client], as_json)
 
@@ -152,6 +151,7 @@ def deny(key: str, as_json: bool) -> None:
         raise click.ClickException(
             f"no client is allowed by the name or key {key!r}; see: zbridge keys list"
         )
+    click.echo("Let in no more:", err=True)
     _list(denied, as_json)
 
 
@@ -162,7 +162,10 @@ def list_(as_json: bool) -> None:
     from bridge.clients import authorized
     from bridge.keys import home
 
-    _list(list(authorized(home()).values()), as_json)
+    clients = authorized(home())
+    if not clients:
+        click.echo("Nobody is let in yet; run: zbridge keys allow PUBKEY", err=True)
+    _list(list(clients.values()), as_json)
 
 
 for _command in (new, show, allow, deny, list_):
@@ -218,7 +221,7 @@ def _list(clients: list[Any], as_json: bool) -> None:
         fields = fields_of(client)
         click.echo(f"{fields.pop('key')} {fields.pop('name', '-')} may {fields.pop('may')}", nl=False)
         for name, value in fields.items():
-            text = " ".join(value) if isinstance(value, list) else f"{value:g}"
+            text = shlex.join(value) if isinstance(value, list) else f"{value:g}"
             click.echo(f", {name.replace('_', ' ')} {text}", nl=False)
         click.echo()
 

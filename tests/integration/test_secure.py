@@ -18,10 +18,10 @@ import pytest
 import zmq
 
 import bridge
-from bridge import clients, keys, transport, wire
+from bridge import clients, keys, wire
 from bridge.clients import Authorized
 from bridge.rights import Rights
-from bridge.transport import KeyPair, new_key_pair
+from bridge.transport import KeyPair, guard, new_key_pair
 from bridge.wire import Request
 from tests.integration.conftest import until
 from tests.processes import output_of
@@ -494,8 +494,8 @@ def test_the_authenticator_is_not_collected(server, home):
 @pytest.mark.timeout(600)
 def test_where_libzmq_does_not_ask_nobody_is_answered(home, monkeypatch, count):
     """Without a domain libzmq lets everybody connect. Their requests come without a name, and are dropped."""
-    options = {k: v for k, v in transport._GATE_OPTIONS.items() if k != zmq.ZAP_DOMAIN}
-    monkeypatch.setattr(transport, "_GATE_OPTIONS", options)
+    options = {k: v for k, v in guard._GATE_OPTIONS.items() if k != zmq.ZAP_DOMAIN}
+    monkeypatch.setattr(guard, "_GATE_OPTIONS", options)
     with bridge.Server(ANYWHERE, keys=home) as server:
         assert accepted(plain(server.url), home, unknown_key, count) == (count, 0)
         with pinned_socket(server, home) as sock:

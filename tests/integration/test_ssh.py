@@ -218,6 +218,12 @@ def test_where_there_is_no_ssh_the_error_says_so(monkeypatch):
         "ssh://lab:22/5555/x",
         "ssh://me@you@lab",
         "ssh://la b",
+        "ssh://lab\n",
+        "ssh://la\0b",
+        "ssh://`id`",
+        "ssh://$(id)@lab",
+        "ssh://me;id@lab",
+        "ssh://lab:\u0662\u0662",
     ],
 )
 def test_what_is_no_address_is_never_shown_to_ssh(address, monkeypatch):

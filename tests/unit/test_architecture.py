@@ -54,7 +54,7 @@ ONLY = {
     "display": {"errors"},
     "private": {"errors"},
     "keys": {"errors", "private", "transport"},
-    "clients": {"errors", "keys", "private", "rights"},
+    "clients": {"codecs", "errors", "keys", "private", "rights"},
     "tunnel": {"errors", "transport"},
     "entrance": {"audit", "clients", "errors", "keys", "rights", "timers", "transport"},
     "reach": {"errors", "keys", "transport", "tunnel"},
@@ -75,7 +75,7 @@ HANDS_ON = {"remote": {"integrations"}, "cli": {"data"}}
 
 # Foreign modules with their homes, files or folders; None: no home at all. The benchmark measures pyzmq itself.
 HOMES: dict[str, str | tuple[str, ...] | None] = {
-    "zmq": ("transport.py", "bench/"),
+    "zmq": ("transport/", "bench/"),
     "click": "cli/",
     "pickle": "bench/formats.py",
     "cloudpickle": "bench/formats.py",

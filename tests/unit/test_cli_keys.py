@@ -53,7 +53,7 @@ def test_a_key_is_not_made_twice(run):
 
 
 @pytest.mark.parametrize(
-    ("line", "what"), [("keys show", "zbridge keys new"), ("keys show --server", "it is made when")]
+    ("line", "what"), [("keys show", "zbridge keys new"), ("keys show --server", "one is made when")]
 )
 def test_where_there_is_no_key_to_show_it_is_said_how_to_get_one(run, line, what):
     with pytest.raises(click.ClickException, match=what):
@@ -82,10 +82,10 @@ def test_who_is_allowed_may_read_everything_unless_more_or_less_is_said(run, hom
 
 
 def test_the_list_has_a_line_for_each_client(run):
-    run(f"keys allow {KEY} --name ada --only 'run42/*' --requests-per-second 2.5")
+    run(f"keys allow {KEY} --name ada --only 'run42/*' --only 'a b' --requests-per-second 2.5")
     run(f"keys allow {OTHER} --may write")
     assert run("keys list").splitlines() == [
-        f"{KEY} ada may read, only run42/*, requests per second 2.5",
+        f"{KEY} ada may read, only 'run42/*' 'a b', requests per second 2.5",
         f"{OTHER} - may write",
     ]
     listed = json.loads(run("keys list --json"))

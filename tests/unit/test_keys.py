@@ -165,6 +165,26 @@ def test_a_key_is_made_once_and_read_again(home):
     assert keys.own_key(home, keys.CLIENT) == made
 
 
+def test_the_directory_of_keys_stays_where_it_was_when_the_working_directory_changes(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BRIDGE_HOME", "here")
+    assert keys.home() == tmp_path / "here"
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.setenv("BRIDGE_HOME", "~/keys")
+    assert keys.home() == tmp_path / "me" / "keys"
+
+
+def test_a_file_in_place_of_the_directory_is_named(home):
+    home.touch(0o600)
+    for use in (lambda: keys.make_key(home, keys.CLIENT), lambda: authorize(home)):
+        with pytest.raises(
+            TransportError, match=r"home/(client\.key|authorized_keys\.new): Not a directory"
+        ):
+            use()
+
+
 def test_a_secret_key_is_not_shown(home):
     pair = keys.make_key(home, keys.CLIENT)
     assert pair.secret.hex() not in repr(pair)
@@ -227,7 +247,9 @@ def test_a_file_that_is_no_key_is_refused(home, text):
 def test_two_who_change_a_file_at_once_do_not_lose_each_others_change(home):
     authorize(home, KEY)
     (home / "authorized_keys.new").touch()
-    with pytest.raises(TransportError, match=r"authorized_keys\.new is there already"):
+    with pytest.raises(
+        TransportError, match=r"is being changed by somebody else; .*remove .*authorized_keys\.new"
+    ):
         authorize(home, OTHER)
     assert set(clients.authorized(home)) == {KEY}
 
@@ -322,6 +344,12 @@ LINES = [
     f'{{"key": "{KEY}", "may": ["read"]}}',
     '{"key": 1, "may": "read"}',
     f'{{"key": "{KEY[1:]}", "may": "read"}}',
+    f'{{"key": "{KEY}", "may": "read", "may": "write"}}',
+    f'{{"key": "{OTHER}", "may": "read"}}',  # it has a line already
+    f'{{"key": "{KEY}", "may": "read", "requests_per_second": 1e999}}',
+    f'{{"key": "{KEY}", "may": "read", "bytes_in_flight": {"9" * 5000}}}',
+    "[" * 100_000,
+    f'{{"key": "{KEY}", "may": "read", "name": "ada\\n12:00:00 10.0.0.1 bob"}}',
 ]
 
 
@@ -335,6 +363,52 @@ def test_where_a_line_is_wrong_nobody_is_let_in_and_the_log_says_which(home, lin
         assert [found_in.find(key) for key in (KEY, OTHER)] == [None, None]
     assert f"line 2 of {path} is wrong" in caplog.text
     assert len(caplog.records) == 1
+
+
+def test_empty_lines_and_the_line_ends_of_windows_are_nothing(home):
+    authorize(home, KEY, "ada")
+    path = home / "authorized_keys"
+    path.write_bytes(b"\r\n  \n" + path.read_bytes().replace(b"\n", b"\r\n") + b"\n\n")
+    assert set(clients.authorized(home)) == {KEY}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("make", [getattr(os, "mkfifo", None), os.mkdir], ids=["a pipe", "a directory"])
+def test_what_is_no_file_lets_nobody_in_and_holds_nobody_up(home, make, caplog):
+    authorize(home)
+    found_in = Clients(home)
+    assert found_in.find(KEY) is not None
+    (home / "authorized_keys").unlink()
+    make(home / "authorized_keys", 0o600)
+    assert found_in.find(KEY) is None
+    assert "nobody is let in any more" in caplog.text
+
+
+def test_a_change_that_keeps_the_time_and_the_size_is_seen(home):
+    authorize(home)
+    path = home / "authorized_keys"
+    found_in = Clients(home)
+    assert found_in.find(KEY) is not None
+    before = path.stat()
+    path.write_text(path.read_text().replace(KEY, OTHER))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert found_in.find(KEY) is None
+    assert found_in.find(OTHER) is not None
+
+
+def test_once_the_file_can_be_read_again_its_clients_are_let_in(home, monkeypatch, caplog):
+    """As when too many files were open."""
+    authorize(home)
+    found_in = Clients(home)
+    with monkeypatch.context() as patch:
+        patch.setattr("bridge.private.read", _no_file_can_be_opened)
+        assert [found_in.find(KEY) for _ in range(3)] == [None] * 3
+    assert found_in.find(KEY) is not None
+    assert [record.getMessage() for record in caplog.records] == ["nobody is let in any more: too many"]
+
+
+def _no_file_can_be_opened(path):
+    raise TransportError("too many")
 
 
 def test_where_others_could_write_the_file_nobody_is_let_in(home):
@@ -359,6 +433,14 @@ def test_a_server_is_known_by_its_key_until_that_is_replaced_on_purpose(home):
     assert keys.known_server(home, "tcp://lab:5555") == KEY
     keys.trust(home, "tcp://lab:5555", OTHER, replace=True)
     assert keys.known_server(home, "tcp://lab:5555") == OTHER
+
+
+@pytest.mark.parametrize("url", ["", "tcp://a b:5555", f"tcp://b:5555 {OTHER}\ntcp://a:5555"])
+def test_an_address_of_several_words_changes_nothing(home, url):
+    keys.trust(home, "tcp://a:5555", KEY)
+    with pytest.raises(TransportError, match="is not an address"):
+        keys.trust(home, url, OTHER, replace=True)
+    assert keys.known_server(home, "tcp://a:5555") == KEY
 
 
 @pytest.mark.parametrize("line", ["tcp://lab:5555", f"tcp://lab:5555 {KEY[1:]}", f"a b {KEY}"])

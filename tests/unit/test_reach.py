@@ -31,7 +31,7 @@ def home(tmp_path, monkeypatch):
         (f"bridge://{KEY}@lab:6000", None, "tcp://lab:6000", KEY),
         (f"bridge://{KEY.upper()}@lab:6000", None, "tcp://lab:6000", KEY),
         (f"bridge://{KEY}@[::1]:6000", None, "tcp://[::1]:6000", KEY),
-        (f"bridge://{KEY}@lab", KEY, "tcp://lab:5555", KEY),
+        (f"bridge://{KEY}@lab", KEY.upper(), "tcp://lab:5555", KEY),
         ("ipc:///tmp/s", None, "ipc:///tmp/s", None),
     ],
 )
@@ -42,7 +42,12 @@ def test_an_address_names_a_place_and_perhaps_a_key(address, server_key, url, ke
 @pytest.mark.parametrize(
     ("address", "server_key", "why"),
     [
-        ("bridge://lab:5555", None, "'' is no public key"),
+        ("bridge://lab:5555", None, "has no key or no host; expected bridge://KEY@host:port"),
+        (f"bridge://{KEY}", None, "has no key or no host; expected bridge://KEY@host:port"),
+        (f"bridge://{KEY}@", None, "has no key or no host"),
+        ("bridge://@lab", None, "has no key or no host"),
+        (f"bridge://{KEY}%40lab", None, "has no key or no host"),
+        (f"bridge://{KEY}@lab@evil", None, "is no public key"),
         (f"bridge://{KEY[1:]}@lab", None, "is no public key: 64 hex digits"),
         (f"bridge://{KEY}@lab", OTHER, "has another key than the one given"),
         ("tcp://lab", "secret", "'secret' is no public key"),

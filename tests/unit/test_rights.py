@@ -15,6 +15,8 @@ from bridge.wire import Request
 MARK = "sixteen characters"
 LIMITED = Peer(rights=Rights(only=("run42/*", "log?")))
 READER = Peer(rights=Rights(may_write=False))
+LIMITED_READER = Peer(rights=Rights(may_write=False, only=LIMITED.rights.only))
+ADA, BOB = (Peer(key=f"{name} SHA256:{name}") for name in ("ada", "bob"))
 NAMES = ["run42/wave", "run42/note", "run43/wave", "secret", "log1"]
 # What there is, beside "run42/wave": it looks like what is asked for.
 HIDDEN = ["secret", "run43/wave", "run42"]
@@ -119,8 +121,67 @@ def test_who_lost_a_right_while_it_sent_does_not_finish(service):
     )
     service.handle(wire.pack_request(begin), LIMITED)
     ask(service, "part", transfer=MARK, offset=0, buffers=ONE.buffers)
-    assert error(ask(service, "done", READER, transfer=MARK))["code"] == "forbidden"
+    assert error(ask(service, "done", LIMITED_READER, transfer=MARK))["code"] == "forbidden"
     assert "run42/new" not in service
+
+
+def outcome(frames):
+    """The code of the failure that a reply tells of, or what else it has."""
+    reply = json.loads(bytes(frames[0]))
+    return reply["error"]["code"] if "error" in reply else reply
+
+
+STOLEN_BY = {
+    "another key": (ADA, BOB),
+    "a key that continues the token": (ADA, Peer(key="bob\0ada SHA256:ada")),
+    "the key, which may see less now": (ADA, Peer(key=ADA.key, rights=Rights(only=("log?",)))),
+    "nobody known": (ADA, Peer()),
+}
+
+
+@pytest.mark.parametrize("case", STOLEN_BY)
+def test_a_transfer_is_there_for_whom_it_was_begun_alone(service, case):
+    owner, thief = STOLEN_BY[case]
+    token = outcome(ask(service, "get", owner, name="run42/wave", max_bytes=0))["transfer"]
+    part = {"transfer": token, "offset": 0, "length": 24}
+    assert outcome(ask(service, "part", thief, **part)) == "expired"
+    for op in ("cancel", "done"):
+        ask(service, op, thief, transfer=token)
+    assert outcome(ask(service, "part", owner, **part))["part"] == [0, 24]
+    ask(service, "done", owner, transfer=token)
+    assert outcome(ask(service, "part", owner, **part)) == "expired"
+
+
+@pytest.mark.parametrize("case", STOLEN_BY)
+def test_what_is_being_put_is_there_for_whom_it_was_begun_alone(service, case):
+    owner, thief = STOLEN_BY[case]
+    begin = Request(
+        id=1,
+        op="put",
+        keys={"name": "run42/new", "object": ONE.descriptor, "transfer": MARK},
+        lengths=[len(buffer) for buffer in ONE.buffers],
+    )
+    service.handle(wire.pack_request(begin), owner)
+    assert outcome(ask(service, "part", thief, transfer=MARK, offset=0, buffers=[b"x"])) == "expired"
+    for op in ("cancel", "done"):
+        ask(service, op, thief, transfer=MARK)
+    ask(service, "part", owner, transfer=MARK, offset=0, buffers=ONE.buffers)
+    assert "version" in outcome(ask(service, "done", owner, transfer=MARK))
+    assert bytes(ask(service, "get", name="run42/new")[1]) == np.arange(3).tobytes()
+
+
+@pytest.mark.parametrize("case", STOLEN_BY)
+def test_a_call_is_there_for_whom_it_was_begun_alone(service, case):
+    owner, thief = STOLEN_BY[case]
+
+    def count():
+        yield from range(3)
+
+    service.stream(count)
+    assert "object" in outcome(ask(service, "call", owner, name="count", call=MARK))
+    assert outcome(ask(service, "wait", thief, call=MARK)) == "expired"
+    ask(service, "cancel", thief, call=MARK)
+    assert outcome(ask(service, "wait", owner, call=MARK))["call"] == MARK
 
 
 @pytest.mark.parametrize("op", wire.OPS)
@@ -140,5 +201,7 @@ def test_patterns_are_of_whole_names_and_case_counts():
     assert rights.sees("Run42/x")
     assert not rights.sees("run42/x")
     assert not rights.sees("my Run42/x")
+    assert Rights(only=("x[0]",)).sees("x[0]")
+    assert not Rights(only=("[!a]*",)).sees("secret")
     assert Rights().sees("anything")
     assert not NOTHING.sees("anything")

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+from functools import partial
 
 import pytest
 import zmq
 
 from bridge.errors import TransportError, WireError
-from bridge.transport import Envelope, Link, Listener, with_default_port
+from bridge.transport import (
+    Curve,
+    Envelope,
+    Gate,
+    Link,
+    Listener,
+    new_key_pair,
+    with_default_port,
+)
+from bridge.transport.link import TRIES
 
 URLS = {
     "tcp": "tcp://127.0.0.1:0",
@@ -174,6 +185,31 @@ def test_a_lost_connection_is_known_before_the_timeout(pair):
     with pytest.raises(TransportError, match="was lost before the reply came"):
         receive()
     assert not link.is_usable()
+
+
+def break_off(port, times):
+    """Be at a port in place of a server, and hang up in the middle of so many handshakes."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        for _ in range(times):
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(1)
+
+
+def test_a_server_that_comes_back_is_not_taken_for_another_however_often_it_goes():
+    """What broke off before a connection was made counts no more after it."""
+    server, client = new_key_pair(), new_key_pair()
+    gate = Gate(own=server, admits=lambda key, address: key.hex(), refused=lambda why: None)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"tcp://127.0.0.1:{port}"
+    with contextlib.closing(Link(url, Curve(server=server.public, own=client))) as link:
+        for _ in range(2):
+            break_off(port, TRIES - 1)
+            with contextlib.closing(Listener(url, gate)) as listener:
+                link.open(SECONDS, check=partial(listener.wait, 0))
+            with pytest.raises(TransportError):
+                link.receive(SECONDS)
 
 
 @pytest.mark.parametrize("transport", URLS)

@@ -1,0 +1,28 @@
+"""Sockets, their options and their deadlines. The only package that knows ZeroMQ.
+
+A `Listener` is the server's end: a ROUTER that speaks REP's side. A `Link` is the client's: a DEALER
+that speaks REQ's side, so it may have several requests in flight and stays usable when a reply is
+lost. Both move lists of frames and look into none of them. Errors of ZeroMQ leave it as
+`TransportError` and its subclass.
+"""
+
+from __future__ import annotations
+
+from bridge.transport.address import DEFAULT_PORT, DEFAULT_URL, with_default_port
+from bridge.transport.curve import Curve, Gate, KeyPair, new_key_pair
+from bridge.transport.link import Link, Unreachable
+from bridge.transport.listener import Envelope, Listener
+
+__all__ = [
+    "DEFAULT_PORT",
+    "DEFAULT_URL",
+    "Curve",
+    "Envelope",
+    "Gate",
+    "KeyPair",
+    "Link",
+    "Listener",
+    "Unreachable",
+    "new_key_pair",
+    "with_default_port",
+]

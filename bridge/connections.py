@@ -54,11 +54,6 @@ class _Connection:
     )
     is_shed: bool = False
 
-    @property
-    def extra(self) -> float:
-        """The memory beyond the bytes themselves."""
-        return max(0.0, self.memory - self.unfinished)
-
 
 class Connections:
     """The connections to an address that this process is bound to.
@@ -165,14 +160,14 @@ class Connections:
         staying = [item for item in self._known.items() if not item[1].is_shed]
         staying.sort(key=lambda item: max(item[1].unfinished, item[1].memory))
         total = sum(connection.unfinished for _, connection in staying)
-        extra = sum(connection.extra for _, connection in staying)
+        memory = sum(connection.memory for _, connection in staying)
         while staying:
             key, connection = staying[-1]
             is_whole = connection.unfinished <= limits.request + OVERHEAD
-            if is_whole and max(total, extra) <= limits.unfinished:
+            if is_whole and max(total, memory) <= limits.unfinished:
                 break
             total -= connection.unfinished
-            extra -= connection.extra
+            memory -= connection.memory
             staying.pop()
             yield key, f"{connection.unfinished} bytes came from it that are no whole request"
         silent = [key for key, connection in staying if not connection.messages]

@@ -52,8 +52,8 @@ class Limits:
     connections
         At the same time. Beyond, those are closed that never sent a request (on Linux).
     unfinished
-        Bytes of requests that have not arrived whole, of all connections together, and bytes of memory beyond
-        them that they can have cost; beyond, the connection with most of them is closed (on Linux).
+        Bytes of requests that have not arrived whole, of all connections together, and bytes of memory that
+        they can have cost; beyond, the connection with most of them is closed (on Linux).
     query_seconds
         How long a query function may take. None: as long as it likes.
 

@@ -35,7 +35,6 @@ class Backend(BackendEntrypoint):
     """
 
     description = "Datasets and arrays of a zbridge server"
-    url = "https://pypi.org/project/zbridge"
 
     def open_dataset(
         self,

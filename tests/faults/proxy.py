@@ -140,7 +140,12 @@ class Proxy:
     def refuse(self) -> None:
         """Reset them, and refuse new ones."""
         self._loop.remove_reader(self._listener)
+        address = self._listener.getsockname()
         self._listener.close()
+        # Nobody else is to get the port, and answer there.
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(address)
         self.cut()
 
     def __enter__(self) -> Proxy:

@@ -13,7 +13,9 @@ import bridge
 @pytest.fixture
 def server() -> Iterator[bridge.Server]:
     """A server in this process, on a free port, that serves nothing yet."""
-    with bridge.Server("tcp://127.0.0.1:0") as server:
+    # Peers are in this process too: for the memory that they take, they must not be blamed as strangers.
+    limits = bridge.Limits(unfinished=2**30)
+    with bridge.Server("tcp://127.0.0.1:0", limits=limits) as server:
         yield server
 
 

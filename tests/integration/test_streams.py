@@ -18,7 +18,7 @@ from tests.faults.proxy import Proxy
 from tests.integration.conftest import until
 from tests.processes import line_of, started
 
-LARGE = 400_000  # numbers: 3 MiB, a transfer
+LARGE = 2_500_000  # 20 MB: more than is asked for in one message, however fast the link is
 
 
 @pytest.fixture

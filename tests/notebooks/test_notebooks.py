@@ -11,7 +11,7 @@ import pytest
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parents[2] / "examples"
-TUTORIALS = [FOLDER / "explore.ipynb", FOLDER / "live.ipynb"]
+TUTORIALS = [FOLDER / f"{name}.ipynb" for name in ("explore", "live", "measure")]
 
 every_tutorial = pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
 
@@ -36,7 +36,7 @@ def test_a_notebook_runs_without_a_warning(path):
     outputs = outputs_of(executed(path))
     assert not [output.text for output in outputs if output.get("name") == "stderr"]
     shown = "".join(output.data.get("text/html", "") for output in outputs if "data" in output)
-    assert 'class="zbridge"' in shown
+    assert "zbridge" in shown
     assert any("image/png" in output.data for output in outputs if "data" in output)
 
 

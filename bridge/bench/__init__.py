@@ -83,7 +83,8 @@ def bench(
     from bridge.bench.formats import FORMATS
     from bridge.bench.lanes import DEFAULT_URL
     from bridge.bench.result import Result
-    from bridge.bench.run import Settings, run
+    from bridge.bench.run import run
+    from bridge.bench.state import Settings
 
     url = url or DEFAULT_URL
     formats = list(FORMATS) if formats is None else formats

@@ -242,7 +242,7 @@ def _line(one: Series, x: Scale, y: Scale) -> Element:
 
 
 def _labels(series: Sequence[Series], x: Scale, y: Scale) -> Iterable[Element]:
-    """Draw the names beside the ends of the lines, moved apart, each with a thin line to its end."""
+    """Draw the names beside the ends of the lines, moved apart, each with a dotted line from its end."""
     by_place = [(y(_inside(one.points[-1].y, y)), one) for one in series]
     ends = sorted(by_place, key=itemgetter(0))
     heights = _apart([place for place, _ in ends], low=TOP + 4, high=HEIGHT - BOTTOM)

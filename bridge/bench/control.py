@@ -20,6 +20,7 @@ __all__ = ["Control"]
 CONNECT_SECONDS: Final = 5.0
 # Until it has done what was ordered; it gives up its own workers before.
 ANSWER_SECONDS: Final = 90.0
+# For what is said at the end.
 LAST_WORDS: Final = 1.0
 MAX_ANSWER: Final = 1024 * 1024
 
@@ -52,6 +53,7 @@ class Control:
         self._context: Any = zmq.Context()
         try:
             self._req = self._connected()
+            self._monitor = self._req.get_monitor_socket(zmq.EVENT_DISCONNECTED)
             self.hello: dict[str, Any] = self.ask("hello", seconds=CONNECT_SECONDS)
         except zmq.ZMQError as exc:
             self._context.destroy()
@@ -70,16 +72,18 @@ class Control:
         RemoteError
             If the server refuses it.
         TransportError
-            If there is no answer.
+            If there is no answer, or the connection is lost.
         """
         self._req.send(self._order(do, options))
-        if not self._req.poll(int(seconds * 1000)):
+        if not self._has_answer(seconds):
             self._is_open = False
-            raise TransportError(
-                f"no benchmark server answers at {self.url}; start one there with: zbridge bench serve"
-                if do == "hello"
-                else f"the benchmark server at {self.url} is silent for {seconds:.0f} s; is it still there?"
-            )
+            if do == "hello":
+                what = f"no benchmark server answers at {self.url}"
+            elif self._monitor.poll(0):
+                what = f"the connection to the benchmark server at {self.url} was lost"
+            else:
+                what = f"the benchmark server at {self.url} is silent for {seconds:.0f} s"
+            raise TransportError(f"{what}; start one there with: zbridge bench serve")
         answer = strict_json.loads(self._req.recv())
         if type(answer) is not dict or answer.get("zbridge_bench") != VERSION:
             self._is_open = False
@@ -110,6 +114,15 @@ class Control:
             req.send(self._order("stop", {}))
             req.poll(int(LAST_WORDS * 1000))
         self._context.destroy()
+
+    def _has_answer(self, seconds: float) -> bool:
+        """Wait for an answer; no longer than the connection lasts, for a REQ does not ask again."""
+        poller = zmq.Poller()
+        for socket in (self._req, self._monitor):
+            poller.register(socket, zmq.POLLIN)
+        poller.poll(int(seconds * 1000))
+        # The last answer and the news that the connection is gone may come together.
+        return bool(self._req.poll(int(LAST_WORDS * 1000) if self._monitor.poll(0) else 0))
 
     def _connected(self) -> Any:
         req = self._context.socket(zmq.REQ)

@@ -56,7 +56,7 @@ def cases(rows: Iterable[Row]) -> list[dict[str, Any]]:
 def differences(here: dict[str, Any], there: dict[str, Any]) -> list[str]:
     """Say which libraries of the ends have different versions."""
     return [
-        f"the ends have different versions of {library}: {here[library]} and {there[library]}"
+        f"The ends have different versions of {library}: {here[library]} and {there[library]}."
         for library in LIBRARIES
         if here[library] != there[library]
     ]

@@ -219,7 +219,7 @@ def _over_sizes(sweep: Sweep, pick: Callable[[Row], Interval | None], *, log: bo
     ends = [end for one in series for point in one.points for end in point[1:] if end == end]
     return chart.line_chart(
         series,
-        x_ticks=sweep.sizes,
+        x_ticks=sorted({point.x for one in series for point in one.points}),
         x_text=lambda value: size_text(int(value)),
         y_ticks=chart.log_ticks(min(ends), max(ends)) if log else _share_ticks(max(ends)),
         y_text=_round_seconds if log else lambda value: f"{100 * value:.0f} %",

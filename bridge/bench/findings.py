@@ -59,6 +59,8 @@ def warnings(document: Document, sweeps: Sequence[Sweep]) -> list[str]:
 def _sentence(sweep: Sweep, rows: Sequence[Row]) -> str:
     name = rows[0].format
     its_time = " and ".join(_ratio_text(row) for row in dict.fromkeys((rows[0], rows[-1])))
+    if all(row.to_raw is None or row.to_raw.low != row.to_raw.low for row in rows):
+        return f"{name} against {REFERENCE}: {its_time}."  # no interval: nothing more can be said
     segments = [(state, list(group)) for state, group in groupby(rows, key=_state)]
     if len(segments) == 1:
         where = "at every size" if len(rows) > 1 else f"at {size_text(rows[0].nbytes)}"
@@ -124,11 +126,12 @@ def _conditions(document: Document) -> Iterator[str]:
             "Both ends ran on one host: nothing crossed a network, and they shared cores, caches and memory. "
             "The numbers say what the software costs, not what a link does."
         )
-    for end in ("client", "server"):
+    ends = {"client": "host"} if document["same_host"] else {"client": "client", "server": "server"}
+    for end, name in ends.items():
         load, cores = document[end]["load"], document[end]["cores"]
         if load and cores and load[0] > LOADED * cores:
             yield (
-                f"The {end} was loaded before the run: {load[0]:.1f} of {cores} cores were busy over the last "
+                f"The {name} was loaded before the run: {load[0]:.1f} of {cores} cores were busy over the last "
                 "minute. Measure again when it does nothing else."
             )
     if document["processes"] < MIN_PROCESSES:

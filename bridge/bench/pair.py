@@ -11,8 +11,8 @@ from bridge.bench.cases import Case
 from bridge.bench.child import Child, Died, Failed
 from bridge.bench.control import Control
 from bridge.bench.formats import FORMATS
-from bridge.bench.lanes import split
-from bridge.errors import TransportError
+from bridge.bench.lanes import LANES, split
+from bridge.errors import TransportError, WireError
 
 __all__ = ["First", "Pair", "Sample"]
 
@@ -87,9 +87,15 @@ class Pair:
 
     def __init__(self, control: Control, clients: int) -> None:
         self._control = control
+        self._count = clients
         self._clients: list[Child] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew, with fresh processes: a case failed, and nobody knows what it left behind."""
+        self.close()
         try:
-            self._clients += (Child("client") for _ in range(clients))
+            self._clients += (Child("client") for _ in range(self._count))
             self._open()
         except Failed as exc:
             self.close()
@@ -155,8 +161,8 @@ class Pair:
 
     def close(self) -> None:
         """End the clients. The server's process ends when the next is started."""
-        for client in self._clients:
-            client.close()
+        while self._clients:
+            self._clients.pop().close()
 
     def __enter__(self) -> Pair:
         return self
@@ -170,7 +176,7 @@ class Pair:
         self.close()
 
     def _open(self) -> None:
-        self.ports: dict[str, int] = self._control.ask("start")
+        self.ports: dict[str, int] = _checked_ports(self._control.ask("start"))
         host, _ = split(self._control.url)
         limit = self._control.hello["max_bytes"]
         for number, client in enumerate(self._clients):
@@ -215,6 +221,14 @@ class Pair:
         failure = self._control.ask("end")["failure"]
         if failure is not None:
             raise Failed(failure)
+
+
+def _checked_ports(ports: Any) -> dict[str, int]:
+    """Return the ports that a server named: text in their place could lead elsewhere."""
+    numbers: list[Any] = [ports.get(lane) for lane in LANES] if type(ports) is dict else [None]
+    if not all(type(number) is int and 0 < number < 2**16 for number in numbers):
+        raise WireError(f"the server named {str(ports)[:80]}; expected a port for {', '.join(LANES)}")
+    return dict(zip(LANES, numbers, strict=True))
 
 
 def _transfer_seconds(case: Case) -> float:

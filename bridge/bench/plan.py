@@ -156,7 +156,7 @@ def rounds_for(
         dearest = cases.pop()
         for case in [dearest, *_lonely(cases, dearest.group)]:
             left_out[case] = _too_slow(
-                case, processes * costs[case].least, f"the {max(0.0, seconds):.0f} s that were left"
+                case, processes * costs[case].least, f"the {max(0.0, seconds):.0f} s left for all"
             )
         cases = [case for case in cases if case not in left_out]
     left = share - _one_round(cases, costs, making)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,17 @@ def plot(sweeps: Sequence[Sweep]) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as exc:
         raise ImportError("plot() needs matplotlib: pip install 'zbridge[plot]'") from exc
+
+    class Shown(Figure):
+        """A figure that a notebook shows, also where nothing has set matplotlib up for it."""
+
+        def _repr_png_(self) -> bytes:
+            png = io.BytesIO()
+            self.savefig(png, format="png")
+            return png.getvalue()
+
     measured = [sweep for sweep in sweeps if sweep.measured()]
-    figure = Figure(figsize=(10, 4 * max(len(measured), 1)), layout="constrained")
+    figure = Shown(figsize=(10, 4 * max(len(measured), 1)), layout="constrained")
     for row, sweep in enumerate(measured):
         times = figure.add_subplot(len(measured), 2, 2 * row + 1)
         rates = figure.add_subplot(len(measured), 2, 2 * row + 2)

@@ -100,7 +100,7 @@ class Result:
         Returns
         -------
         matplotlib.figure.Figure
-            Not shown yet, unless a notebook does.
+            A notebook shows it where it is the last of a cell; a script saves it with ``savefig``.
 
         Raises
         ------

@@ -9,10 +9,7 @@ with their places in the run.
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,12 +19,12 @@ from bridge.bench.child import Failed
 from bridge.bench.control import Control
 from bridge.bench.document import Row
 from bridge.bench.formats import FORMATS
-from bridge.bench.pair import First, Pair
-from bridge.bench.plan import Cost
-from bridge.display import nbytes_text
+from bridge.bench.pair import Pair
+from bridge.bench.state import Progress, Settings, State
+from bridge.bench.trying import try_all
 from bridge.errors import RemoteError
 
-__all__ = ["Settings", "run"]
+__all__ = ["run"]
 
 # Without a budget, this many rounds.
 ROUNDS: Final = 5
@@ -36,73 +33,8 @@ MARGIN: Final = 0.1
 # Of a smaller payload, the memory that a transfer takes is not its own.
 MEMORY_BYTES: Final = 2**20
 
-# When this part of the budget is over, no more cases are tried; and then no more memory is measured.
-TRYING: Final = 0.3
-MEMORY: Final = 0.5
-
-Progress = Callable[[str, float], object]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What to run.
-
-    Attributes
-    ----------
-    cases
-        From small to large for each payload.
-    processes
-        How many pairs of fresh processes.
-    clients
-        How many processes fetch at the same time.
-    budget
-        Seconds for everything; None for as long as it takes.
-    seed
-        Of the order.
-    command
-        What reproduces the run.
-    """
-
-    cases: Sequence[Case]
-    processes: int = 5
-    clients: int = 1
-    budget: float | None = 120.0
-    seed: int = 1
-    command: str = ""
-
-
-class _Run:
-    """The state of a run."""
-
-    def __init__(self, control: Control, settings: Settings, progress: Progress) -> None:
-        self.control = control
-        self.settings = settings
-        self.progress = progress
-        self.random = random.Random(settings.seed)  # noqa: S311
-        self.rows = {case: Row(case, skipped=case.cannot) for case in settings.cases}
-        self.costs: dict[Case, Cost] = {}
-        self.warnings: list[str] = []
-        self.began = time.monotonic()
-        self.start_seconds = 0.0
-        self.count = 0
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the beginning."""
-        return time.monotonic() - self.began
-
-    @property
-    def part(self) -> float:
-        """Which part of the budget is used up; without a budget none."""
-        return self.elapsed / self.settings.budget if self.settings.budget else 0.0
-
-    def open_cases(self) -> list[Case]:
-        """Return the cases that are not skipped."""
-        return [case for case, row in self.rows.items() if row.skipped is None]
-
-    def groups(self) -> list[Group]:
-        """Return what is measured together."""
-        return list(dict.fromkeys(case.group for case in self.open_cases()))
+# Of the time that is left for measuring, the part that memory may take.
+MEMORY: Final = 0.25
 
 
 def run(url: str, settings: Settings, *, progress: Progress = lambda text, part: None) -> dict[str, Any]:
@@ -132,11 +64,12 @@ def run(url: str, settings: Settings, *, progress: Progress = lambda text, part:
     created = datetime.now(UTC)
     here = environment.describe()
     with Control(url) as control:
-        state = _Run(control, settings, progress)
-        _try(state)
-        _plan(state, memory=True)
-        _measure_memory(state)
-        _measure(state, _plan(state, memory=False))
+        state = State(control, settings, progress)
+        try_all(state)
+        memory = MEMORY * _seconds_left(state)
+        _plan(state, memory=memory)
+        _measure_memory(state, memory)
+        _measure(state, _plan(state))
         there = control.hello["environment"] | {"load_after": control.stop()}
         here |= {"load_after": environment.load()}
         return {
@@ -154,127 +87,86 @@ def run(url: str, settings: Settings, *, progress: Progress = lambda text, part:
             "server": there,
             "same_host": control.hello["machine"] == environment.machine_id(),
             "cases": document.cases(state.rows.values()),
-            "warnings": state.warnings + document.differences(here, there),
+            "warnings": [*state.warnings, *_left_out(state), *document.differences(here, there)],
         }
 
 
 # ── the parts of a run ────────────────────────────────────────────────────────────────────────────
 
 
-def _try(state: _Run) -> None:
-    """Transfer each case twice, the small ones first; verify it, and learn what it costs."""
-    start = time.monotonic()
-    pair = Pair(state.control, state.settings.clients)
-    state.start_seconds = time.monotonic() - start
-    try:
-        for case in sorted(state.open_cases(), key=lambda case: case.size):
-            state.progress(f"trying {case.text}", state.part)
-            row = state.rows[case]
-            for attempt in [*plan.probes(case, state.costs), case]:
-                row.skipped = _not_tried(state, attempt)
-                if row.skipped is not None:
-                    break
-                try:
-                    row.first, state.costs[attempt] = _tried(pair, attempt)
-                except (Failed, RemoteError) as exc:
-                    row.skipped = f"{attempt.text}: {exc}"
-                    pair.close()
-                    pair = Pair(state.control, state.settings.clients)
-                    break
-    finally:
-        pair.close()
+def _seconds_left(state: State) -> float:
+    """Return what is left for measuring, once all processes have started."""
+    settings = state.settings
+    if settings.budget is None:
+        return math.inf
+    return (1 - state.part - MARGIN) * settings.budget - settings.processes * state.start_seconds
 
 
-def _not_tried(state: _Run, case: Case) -> str | None:
-    """Say why a case is not even tried, or None."""
-    hello = state.control.hello
-    refused = _refused(state, case) or plan.foresee(
-        case,
-        state.costs,
-        processes=state.settings.processes,
-        budget=state.settings.budget,
-        available=(environment.available_memory(), hello["available"]),
-    )
-    if refused is None and state.part > TRYING:
-        return f"the budget did not suffice to try {case.text}"
-    return refused
-
-
-def _tried(pair: Pair, case: Case) -> tuple[First, Cost]:
-    start = time.monotonic()
-    first = pair.first(case)
-    seconds = time.monotonic() - start - first.making
-    (sample, *_), *_ = pair.samples(case, 1)
-    client, server = (first.memory[end] or 0 for end in ("client", "server"))
-    return first, Cost(first.making, seconds, sample.total, client, server)
-
-
-def _plan(state: _Run, *, memory: bool) -> dict[Group, int]:
+def _plan(state: State, *, memory: float = 0.0) -> dict[Group, int]:
     """Leave out the cases that do not fit, and return how many rounds each group gets in each process.
 
     Parameters
     ----------
     memory
-        Whether time must be left for measuring memory.
+        The seconds that measuring memory may take before.
     """
-    budget, processes = state.settings.budget, state.settings.processes
-    if budget is None:
+    if state.settings.budget is None:
         return dict.fromkeys(state.groups(), ROUNDS)
     making = {
         group: sum(cost.making for case, cost in state.costs.items() if case.group == group)
         for group in state.groups()
     }
-    seconds = (1 - state.part - MARGIN) * budget - processes * state.start_seconds
-    if memory:
-        seconds -= sum(state.start_seconds + making[case.group] for case in _of_memory(state))
+    needed = sum(state.start_seconds + making[case.group] for case in _of_memory(state))
+    seconds = _seconds_left(state) - min(needed, memory)
     costs = {case: state.costs[case] for case in state.open_cases()}
-    rounds, left_out = plan.rounds_for(costs, making, processes=processes, seconds=seconds)
+    rounds, left_out = plan.rounds_for(
+        costs, making, processes=state.settings.processes, seconds=seconds
+    )
     for case, why in left_out.items():
         state.rows[case].skipped = why
+    state.left_out += len(left_out)
     return rounds
 
 
-def _measure_memory(state: _Run) -> None:
+def _measure_memory(state: State, seconds: float) -> None:
     """Measure the largest size of each format and payload, in fresh processes."""
+    until = state.elapsed + seconds
     for case in _of_memory(state):
-        if state.part > MEMORY:
-            state.warnings.append("the budget did not suffice to measure the memory of all formats")
+        if state.elapsed > until:
+            state.warnings.append("The budget did not suffice to measure the memory of all formats.")
             return
         state.progress(f"memory of {case.text}", state.part)
         try:
             with Pair(state.control, 1) as pair:
                 state.rows[case].memory = pair.memory(case)
         except Failed as exc:
-            state.warnings.append(f"the memory of {case.text} is not known: {exc}")
+            state.warnings.append(f"The memory of {case.text} is not known: {exc}.")
 
 
-def _measure(state: _Run, rounds: dict[Group, int]) -> None:
+def _measure(state: State, rounds: dict[Group, int]) -> None:
     """Time every group in every pair of processes."""
     processes = state.settings.processes
     for process in range(processes):
         groups = state.random.sample(list(rounds), len(rounds))
-        pair = Pair(state.control, state.settings.clients)
-        try:
+        with Pair(state.control, state.settings.clients) as pair:
             for number, group in enumerate(groups):
                 done = (process + number / len(groups)) / processes
                 text = f"processes {process + 1} of {processes}: {group.text}"
                 state.progress(text, state.part or done)
-                pair = _measure_group(state, pair, process, group, rounds[group])
+                _measure_group(state, pair, process, group, rounds[group])
                 if state.part > 1:
-                    state.warnings.append(f"the budget ended in process {process + 1} of {processes}")
+                    state.warnings.append(f"The budget ended in process {process + 1} of {processes}.")
                     return
-        finally:
-            pair.close()
 
 
-def _measure_group(state: _Run, pair: Pair, process: int, group: Group, rounds: int) -> Pair:
-    """Verify and then time the formats of a group; return the processes: others, where a case failed."""
+def _measure_group(state: State, pair: Pair, process: int, group: Group, rounds: int) -> None:
+    """Verify and then time the formats of a group."""
     for round_ in range(-1, rounds):
         cases = [case for case in state.open_cases() if case.group == group]
         for case in state.random.sample(cases, len(cases)):
             row = state.rows[case]
             if state.part > 1:
-                return pair
+                return
             try:
                 if round_ < 0:
                     row.first = pair.first(case)
@@ -283,12 +175,10 @@ def _measure_group(state: _Run, pair: Pair, process: int, group: Group, rounds: 
                     _take(state, row, pair, process, round_)
             except (Failed, RemoteError) as exc:
                 row.skipped = f"{case.text} failed after it had gone well: {exc}"
-                pair.close()
-                pair = Pair(state.control, state.settings.clients)
-    return pair
+                pair.restart()
 
 
-def _take(state: _Run, row: Row, pair: Pair, process: int, round_: int) -> None:
+def _take(state: State, row: Row, pair: Pair, process: int, round_: int) -> None:
     """Time the transfers of a case in one round."""
     count = plan.batch(state.costs[row.case].seconds)
     for samples in pair.samples(row.case, count):
@@ -298,26 +188,15 @@ def _take(state: _Run, row: Row, pair: Pair, process: int, round_: int) -> None:
             state.count += 1
 
 
-def _refused(state: _Run, case: Case) -> str | None:
-    """Say why the server does not take part in a case, or None."""
-    hello = state.control.hello
-    message = case.size * (_expansion(state, case) if case.direction == "push" else 1)
-    if message > hello["max_bytes"]:
-        limit = f"the server's --max-bytes is {nbytes_text(hello['max_bytes'])}"
-        return f"{case.text} would be a message of {nbytes_text(message)}; {limit}"
-    if case.direction == "push" and FORMATS[case.format].unpickles and not hello["unpickling"]:
-        return "the server decodes pickles only with --allow-pickle"
-    return None
+def _left_out(state: State) -> list[str]:
+    """Say how many cases the budget was too small for, and what to do about it."""
+    if not state.left_out:
+        return []
+    count = f"{state.left_out} of {len(state.rows)}"
+    return [f"The budget left out {count} cases, the dearest first; a larger one measures them."]
 
 
-def _expansion(state: _Run, case: Case) -> float:
-    """Return the bytes of a message for each of the payload's, at the largest size that was tried."""
-    tried = [row.first for row in state.rows.values() if row.first and row.case[:3] == case[:3]]
-    known = [first.wire / first.nbytes for first in tried if first.wire is not None]
-    return known[-1] if known else 1.0
-
-
-def _of_memory(state: _Run) -> list[Case]:
+def _of_memory(state: State) -> list[Case]:
     """Return the largest case of each direction, format and payload, of those that are large enough."""
     largest = {
         case[:3]: case

@@ -97,10 +97,11 @@ def _sweep_text(sweep: Sweep, width: int) -> str:
     title = f"{text(sweep.payload)}, {sweep.direction}"
     parts = [f"{title:16}{head}"]
     for nbytes in sweep.sizes:
-        parts += [size_text(nbytes), *_rows_text(sweep.measured(nbytes=nbytes), columns)]
+        if rows := sweep.measured(nbytes=nbytes):
+            parts += [size_text(nbytes), *_rows_text(rows, columns)]
     skipped = dict.fromkeys(row.skipped for row in sweep.rows if row.skipped is not None)
     if skipped:
-        parts.append(_wrapped(f"Not measured: {list_text(skipped)}.", width))
+        parts.append(_wrapped(f"Not measured: {list_text(skipped, between='; ')}.", width))
     parts += [_wrapped(sentence, width) for sentence in sentences(sweep)]
     return "\n".join(parts)
 

@@ -104,7 +104,8 @@ def decode_index(descriptor: Descriptor, reader: BufferReader) -> Any:
         return pd.RangeIndex.from_range(_range(descriptor["range"]), name=name)
     values = decode_values(descriptor.get("values"), reader)
     check(values.ndim == 1, f"the values of an index have {values.ndim} axes; expected 1")
-    check(has_memory(values), f"{len(values)} labels of dtype {values.dtype} have no memory")
+    if not has_memory(values):
+        raise WireError(f"{len(values)} labels of dtype {values.dtype} have no memory")
     index: Any = pd.Index(values, values.dtype, copy=False, name=name, tupleize_cols=False)
     if descriptor.get("freq") is not None:
         check(isinstance(index, _WITH_FREQ), f"a {type(index).__qualname__} has no frequency")

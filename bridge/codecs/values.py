@@ -112,7 +112,8 @@ def decode_codes(descriptor: Any, reader: BufferReader) -> Array:
         If they are not.
     """
     codes = decode_array(descriptor, reader, "i")
-    check(codes.ndim == 1 and codes.dtype.isnative, f"codes are {codes.dtype} of {codes.ndim} axes")
+    if codes.ndim != 1 or not codes.dtype.isnative:
+        raise WireError(f"codes are {codes.dtype} of {codes.ndim} axes")
     return codes
 
 
@@ -131,7 +132,8 @@ def has_memory(labels: Any, uses: int = 0) -> bool:
 
     The size of a Categorical is known only after its categories were checked: it makes arrays of ranges.
     """
-    return bool(len(labels) <= MAX_FREE_LABELS + 8 * labels.nbytes + uses)
+    few = MAX_FREE_LABELS + uses
+    return bool(len(labels) <= few or len(labels) <= few + 8 * labels.nbytes)  # nbytes asks every chunk
 
 
 def check(fits: bool, message: str) -> None:

@@ -110,7 +110,7 @@ def shape_text(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape)) or "scalar"
 
 
-def list_text(items: Iterable[Any], *, most: int = 6) -> str:
+def list_text(items: Iterable[Any], *, most: int = 6, between: str = ", ") -> str:
     """Return the first items of a list, and how many there are beyond.
 
     Examples
@@ -120,7 +120,7 @@ def list_text(items: Iterable[Any], *, most: int = 6) -> str:
     """
     texts = [text(item) for item in items]
     beyond = len(texts) - most
-    return ", ".join(texts) if beyond <= 0 else ", ".join([*texts[:most], f"… {beyond} more"])
+    return between.join(texts if beyond <= 0 else [*texts[:most], f"… {beyond} more"])
 
 
 def signature_text(entry: dict[str, Any]) -> str:

@@ -324,6 +324,25 @@ def test_another_server_of_zbridge_is_told_from_one_for_benchmarks():
         Control(server.url)
 
 
+def test_a_server_cannot_send_its_client_elsewhere(url, monkeypatch):
+    answer = Control.ask
+
+    def ask(control, do, **options):
+        ports = answer(control, do, **options)
+        return ports | {"rep": "1;127.0.0.2:22"} if do == "start" else ports
+
+    monkeypatch.setattr(Control, "ask", ask)
+    with Control(url) as control, pytest.raises(bridge.WireError, match="expected a port for rep, tcp"):
+        Pair(control, 1)
+
+
+def test_a_server_that_is_gone_is_noticed_by_its_connection():
+    with serving() as (url, process), Control(url) as control:
+        process.kill()
+        with pytest.raises(TransportError, match=r"connection to the benchmark server .* was lost"):
+            control.ask("ping")
+
+
 def test_a_client_that_is_interrupted_leaves_the_server_free():
     with serving() as (url, server):
         client = subprocess.Popen(

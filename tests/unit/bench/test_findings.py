@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -69,7 +70,9 @@ def test_as_fast_is_said_of_whole_intervals_alone():
 
 
 def test_nothing_is_called_faster_with_too_few_processes():
-    assert said("json", processes=2).startswith("json is not found to differ from raw at every size")
+    sentence = said("json", processes=2)
+    assert re.fullmatch(r"json against raw: [0-9.]+ times its time at .*", sentence)
+    assert not {"faster", "slower", "differ"} & set(sentence.split())
 
 
 def against_raw(*factors):
@@ -133,6 +136,13 @@ def test_a_quiet_run_between_two_hosts_has_no_warnings():
 )
 def test_what_makes_a_run_doubtful_is_told(options, warning):
     assert any(line.startswith(warning) for line in told(**options))
+
+
+def test_one_host_that_is_loaded_is_told_once():
+    loaded = environment(load=[5.3, 1, 1])
+    lines = [line for line in told(client=loaded, server=loaded, same_host=True) if "loaded" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("The host was loaded before the run: 5.3 of 8 cores")
 
 
 def test_a_load_that_is_not_known_is_no_warning():

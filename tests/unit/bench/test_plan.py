@@ -58,7 +58,7 @@ def test_the_dearest_formats_are_left_out_first_and_the_baselines_last():
     costs = {case("json"): cost(5.0), case("raw"): cost(0.1), case("tcp"): cost(0.2)}
     rounds, left_out = plan.rounds_for(costs, {Group("pull", "f8", MIB): 0.1}, processes=5, seconds=20.0)
     assert rounds.keys() == {Group("pull", "f8", MIB)}
-    assert left_out == {case("json"): "json at 1.0 MiB would take 75.0 s of the 20 s that were left"}
+    assert left_out == {case("json"): "json at 1.0 MiB would take 75.0 s of the 20 s left for all"}
 
 
 def test_what_has_nothing_to_be_compared_with_is_left_out_too():

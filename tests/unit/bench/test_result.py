@@ -113,6 +113,7 @@ def test_a_plot_has_axes_for_time_and_rate_of_each_payload(result, tmp_path):
     labels = [text.get_text() for text in figure.axes[3].get_legend().get_texts()]
     assert "≠ json" in labels
     figure.savefig(tmp_path / "plot.png")
+    assert figure._repr_png_().startswith(b"\x89PNG"), "what a notebook shows"
 
 
 def test_a_plot_without_matplotlib_names_the_extra(result, monkeypatch):

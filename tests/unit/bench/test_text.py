@@ -56,6 +56,17 @@ def test_p99_is_shown_of_100_samples_on():
     assert [line.count(" µs") + line.count(" ms") for line in ends] == [3, 2, 2]
 
 
+def test_a_size_at_which_nothing_was_measured_has_no_empty_heading():
+    document = record(formats=("raw",), sizes=(1024, 2**20))
+    case = document["cases"][1]
+    case["samples"] = {name: [] for name in case["samples"]}
+    case["skipped"] = "raw at 1 MiB would take 9 s of a budget of 5 s"
+    shown = text.report(document, summarise(document))
+    assert "1 KiB" in shown.splitlines()
+    assert "1 MiB" not in shown.splitlines()
+    assert "Not measured: raw at 1 MiB would take 9 s of a budget of 5 s." in shown
+
+
 def test_a_case_that_was_not_measured_says_why():
     assert "Not measured: json at 1 GiB would need 19 GB here." in report()
 

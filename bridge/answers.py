@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any, TypeAlias
 
@@ -72,7 +72,7 @@ class Answers:
         nbytes = sum(len(buffer) for buffer in buffers)
         keys = {**keys, "object": answer.descriptor}
         _check_size(nbytes, request)
-        if nbytes <= min(request.keys.get("max_bytes", STANDARD.reply), STANDARD.reply):
+        if nbytes <= _most_in_one_message(request, buffers):
             frames = wire.pack_reply(Reply(id=request.id, keys=keys, buffers=[b[:] for b in buffers]))
         else:
             keys["transfer"] = self._outbox.keep(
@@ -189,6 +189,19 @@ def _plan(source: Source, request: Request) -> Plan:
     reader.finish()
     _check_size(plan.nbytes, request)
     return plan
+
+
+def _most_in_one_message(request: Request, buffers: Sequence[Any]) -> int:
+    """Return up to how many bytes an answer comes in one message.
+
+    What is read from files takes memory here for as long as it is on its way: a window at a time, where the
+    client can take windows.
+    """
+    asked: int = request.keys.get("max_bytes", STANDARD.reply)
+    in_memory = all(isinstance(buffer, memoryview) for buffer in buffers)
+    return min(
+        asked, STANDARD.reply if in_memory or "max_bytes" not in request.keys else STANDARD.window
+    )
 
 
 def _check_size(nbytes: int, request: Request) -> None:

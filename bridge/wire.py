@@ -86,12 +86,12 @@ Replies
 
 Transfers
 ~~~~~~~~~
-An answer larger than ``max_bytes`` comes as ``object``, ``version`` and ``buffers`` without the frames, and
-with ``transfer``, a token. Then the client asks for parts: ``offset`` and ``length`` count through the
-buffers end to end. The reply to ``part`` has frames of ``length`` bytes in all; they may be cut anywhere.
-A part has at most 4 MiB. ``done`` frees the answer on the server, and so does ``cancel``. A transfer that was
-freed, or that nobody asked about for a minute, is ``expired``; where the data was replaced in place, the
-failure is ``changed``.
+An answer larger than ``max_bytes``, and one that is read from files and larger than 4 MiB, comes as
+``object``, ``version`` and ``buffers`` without the frames, and with ``transfer``, a token. Then the client
+asks for parts: ``offset`` and ``length`` count through the buffers end to end. The reply to ``part`` has
+frames of ``length`` bytes in all; they may be cut anywhere. A part has at most 4 MiB. ``done`` frees the
+answer on the server, and so does ``cancel``. A transfer that was freed, or that nobody asked about for a
+minute, is ``expired``; where the data was replaced in place, the failure is ``changed``.
 
 Putting
 ~~~~~~~

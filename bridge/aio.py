@@ -150,12 +150,18 @@ def _attribute(name: str) -> Any:
     return property(operator.attrgetter(f"_sync.{name}"))
 
 
-class Array(_Face):
-    """An array on the server: `bridge.RemoteArray`, awaited. ``await x[::1000, 3]`` fetches a part."""
+class _Data(_Face):
+    """What is known of data on the server, without asking."""
 
     name = _attribute("name")
     nbytes = _attribute("nbytes")
     version = _attribute("version")
+    plan = _attribute("plan")
+
+
+class Array(_Data):
+    """An array on the server: `bridge.RemoteArray`, awaited. ``await x[::1000, 3]`` fetches a part."""
+
     shape = _attribute("shape")
     dtype = _attribute("dtype")
     ndim = _attribute("ndim")
@@ -163,16 +169,12 @@ class Array(_Face):
     read = _awaited(remote.RemoteArray.read)
     blocks = _iterated(remote.RemoteArray.blocks)
     peek = _awaited(remote.RemoteArray.peek)
-    plan = _attribute("plan")  # asks nobody
     __getitem__ = _awaited(remote.RemoteArray.__getitem__)
 
 
-class Table(_Face):
+class Table(_Data):
     """A table on the server: `bridge.RemoteTable`, awaited where it fetches."""
 
-    name = _attribute("name")
-    nbytes = _attribute("nbytes")
-    version = _attribute("version")
     columns = _attribute("columns")
     num_rows = _attribute("num_rows")
     dtypes = _attribute("dtypes")
@@ -189,19 +191,14 @@ class Table(_Face):
     batches = _iterated(remote.RemoteTable.batches)
     arrow_batches = _iterated(remote.RemoteTable.arrow_batches)
     peek = _awaited(remote.RemoteTable.peek)
-    plan = _attribute("plan")
     __getitem__ = _awaited(remote.RemoteTable.__getitem__)
 
 
-class Object(_Face):
+class Object(_Data):
     """What is fetched whole: `bridge.RemoteObject`, awaited."""
 
-    name = _attribute("name")
-    nbytes = _attribute("nbytes")
-    version = _attribute("version")
     type_name = _attribute("type_name")
     read = _awaited(remote.RemoteObject.read)
-    plan = _attribute("plan")
 
 
 class Query(_Face):

@@ -186,8 +186,8 @@ def check_bind(url: str, *, insecure: bool) -> None:
         raise TransportError(
             f"{url} can be reached from other computers, and no client is allowed to. On the other computer, "
             "run: zbridge keys new; and here, with what it prints: zbridge keys allow PUBKEY. Or bind "
-            "127.0.0.1, and connect through ssh: bridge.connect('ssh://user@host'). Or make it by "
-            "bridge.Server(url, insecure=True), to accept that everybody on the network can read what is served"
+            "127.0.0.1, and connect through ssh: bridge.connect('ssh://user@host'). Or accept that "
+            "everybody on the network can read what is served: bridge.Server(url, insecure=True), or --insecure"
         )
 
 

@@ -141,9 +141,13 @@ class Exchange:
                         raise reply.error
                 answers += [self.fetch(*pair, start) for pair in zip(some, replies, strict=True)]
             except BaseException:
-                for reply in replies:
-                    if reply.lengths is not None:
-                        self._pool.tell("done", {"transfer": reply.keys["transfer"]})
+                self._pool.tell(
+                    [
+                        ("done", {"transfer": reply.keys["transfer"]})
+                        for reply in replies
+                        if reply.lengths is not None
+                    ]
+                )
                 raise
         return answers
 
@@ -179,8 +183,8 @@ class Exchange:
                     return
                 reply = self._ask_once(again, again)
         finally:
-            if not over:  # where it ended in an exchange, the server was told in it
-                self._pool.tell("cancel", {"call": token})
+            if not over:
+                self._pool.tell(question.farewell)
 
     def put(self, question: Question) -> Reply:
         """Send an object: with the request if it is small, else in windows; return the last reply.

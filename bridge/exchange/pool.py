@@ -10,9 +10,9 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Final, TypeVar
 
 from bridge import wire
-from bridge.errors import IdleTimeout, TransportError
-from bridge.exchange.question import IdleClock, Question
-from bridge.giving_up import Cancelled, check_given_up
+from bridge.errors import BridgeError, IdleTimeout, TransportError
+from bridge.exchange.question import Farewell, IdleClock, Question
+from bridge.giving_up import NEVER, Cancelled, check_given_up, given_up_by
 from bridge.tracebacks import hide_frames
 from bridge.transport import Link, Unreachable, with_default_port
 from bridge.wire import Frames, Reply, Request
@@ -94,16 +94,14 @@ class Pool:
         self._again_if_lost(questions[0], lambda clock: self._ask_missing(questions, replies, clock))
         return [replies[position] for position in range(len(questions))]
 
-    def tell(self, op: str, keys: dict[str, str]) -> None:
-        """Tell the server what may help it, without waiting: on a connection that is idle, if there is one."""
-        closed = self._closed
-        with contextlib.suppress(TransportError):
-            link = self._idle_link() or self._new_link()
-            if link.is_usable():
-                self.send(link, Question(op=op, keys=keys, timeout=0.0))
-                self._put_back(link, closed)
-            else:
-                link.close()
+    def tell(self, farewell: list[Farewell]) -> None:
+        """Tell the server what it need not do any more, if that was not said yet; its replies are not awaited.
+
+        On a connection that is idle, else on a new one, which may take `CANCEL_SECONDS`.
+        """
+        if farewell:
+            with contextlib.suppress(BridgeError):
+                given_up_by(NEVER, self._tell, farewell)
 
     def send(self, link: Link, question: Question) -> int:
         """Send a question on a link, and return the id that its reply will have."""
@@ -131,8 +129,7 @@ class Pool:
             hide_frames(exc)
             if not isinstance(exc, TransportError):
                 with contextlib.suppress(TransportError, Cancelled):
-                    for op, keys in question.farewell:
-                        self.send(link, Question(op=op, keys=keys, timeout=0.0))
+                    self._say(link, question.farewell)
             link.close()
             raise
         self._put_back(link, closed)
@@ -153,6 +150,17 @@ class Pool:
             if question.op not in REPEATABLE:
                 raise
             return ask(clock)
+
+    def _tell(self, farewell: list[Farewell]) -> None:
+        question = Question(op="", keys={}, timeout=CANCEL_SECONDS)
+        with self.link(question, IdleClock(question)) as link:
+            self._say(link, farewell)
+
+    def _say(self, link: Link, farewell: list[Farewell]) -> None:
+        while farewell and link.is_usable():
+            op, keys = farewell[-1]
+            self.send(link, Question(op=op, keys=keys, timeout=0.0))
+            farewell.pop()
 
     def _ask(self, question: Question, clock: IdleClock) -> Reply:
         with self.link(question, clock) as link:

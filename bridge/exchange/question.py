@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from bridge import codecs
 from bridge.codecs import Allocate
@@ -14,7 +14,10 @@ from bridge.display.cards import facts_card
 from bridge.errors import IdleTimeout
 from bridge.giving_up import check_given_up
 
-__all__ = ["Answer", "IdleClock", "Question", "Receipt"]
+__all__ = ["Answer", "Farewell", "IdleClock", "Question", "Receipt"]
+
+# The op of a request, and its keys.
+Farewell: TypeAlias = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +114,8 @@ class Question:
     allocate
         Takes the descriptor and the lengths of the buffers, and returns their destinations.
     farewell
-        The ops and keys of requests that are sent when the answer is given up, so that the server does not
-        work for nobody.
+        What the server is told when the answer is given up, so that it does not work for nobody. What was said
+        is taken off; copies of the question share the list.
     """
 
     op: str
@@ -122,7 +125,7 @@ class Question:
     timeout: float
     progress: Progress | None = None
     allocate: Allocate = codecs.allocate
-    farewell: Sequence[tuple[str, dict[str, Any]]] = ()
+    farewell: list[Farewell] = field(default_factory=list)
 
 
 class IdleClock:

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from bridge import wire
 from bridge.errors import (
-    BridgeError,
     Changed,
     IdleTimeout,
     RemoteError,
@@ -21,14 +20,13 @@ from bridge.errors import (
 )
 from bridge.exchange.pool import (
     BUSY_SECONDS,
-    CANCEL_SECONDS,
     REPEATABLE,
     SLICE_SECONDS,
     Pool,
     awaited,
 )
 from bridge.exchange.question import Answer, IdleClock, Question
-from bridge.giving_up import NEVER, given_up_by, pause
+from bridge.giving_up import pause
 from bridge.transfer import Download, EndToEnd, Windows, cut
 from bridge.transport import Link
 from bridge.wire import Reply
@@ -161,6 +159,7 @@ class Fetch:
                     self._download.lose()
         except BaseException as exc:
             self._tell(exc)
+            self._pool.tell(self._question.farewell)
             raise
         return self._answer(self._keys, self._destinations)
 
@@ -183,9 +182,13 @@ class Fetch:
 
     def _pull(self) -> None:
         pool, clock, token = self._pool, self._clock, {"transfer": self._token}
-        # Also after Ctrl-C: the server need not keep what nobody will fetch.
-        question = replace(self._question, farewell=(*self._question.farewell, ("done", token)))
-        with pool.link(question, clock) as link:
+        farewell = self._question.farewell
+        if (
+            "done",
+            token,
+        ) not in farewell:  # also after Ctrl-C, the server need not keep what nobody will fetch
+            farewell.append(("done", token))
+        with pool.link(self._question, clock) as link:
 
             def send(offset: int, length: int) -> int:
                 keys = {**token, "offset": offset, "length": length}
@@ -194,6 +197,7 @@ class Fetch:
             move(self._download, link, clock, send=send, report=self._report)
             with contextlib.suppress(TransportError):
                 pool.send(link, Question(op="done", keys=token, timeout=clock.left))
+        farewell.remove(("done", token))
 
     def _ask_again(self, cause: RemoteError) -> Reply:
         """Ask the question once more, for as long as the idle timeout allows."""
@@ -253,14 +257,9 @@ class Put:
             return self._run()
         except BaseException as exc:
             if not isinstance(exc, TransportError):
-                self._cancel()
+                # On another connection: on this one, the word may be behind megabytes.
+                self._pool.tell([("cancel", self._token)])
             raise
-
-    def _cancel(self) -> None:
-        """Tell the server on another connection: on this one, the word may be behind megabytes."""
-        question = Question(op="cancel", keys=self._token, timeout=CANCEL_SECONDS)
-        with contextlib.suppress(BridgeError):
-            given_up_by(NEVER, self._pool.ask_now, question)
 
     def _run(self) -> Reply:
         pool, question, windows = self._pool, self._question, self._windows

@@ -193,19 +193,15 @@ class Link:
         TransportError
             If the connection is lost.
         """
-        try:
-            send(self._socket, [b"", *frames])
-            return
-        except zmq.Again:
-            pass
         deadline = time.monotonic() + seconds
-        while not self._socket.poll(milliseconds(WAIT_SLICE), zmq.POLLOUT):
+        while not self._send_now(frames):
+            if self._socket.poll(milliseconds(WAIT_SLICE), zmq.POLLOUT):
+                continue
             check()
             if not self.is_usable():
                 raise TransportError(f"the connection to {self.url} was lost")
             if time.monotonic() >= deadline:
                 raise IdleTimeout(f"{self.url} takes no requests; is its server stopped or overloaded?")
-        self._socket.send_multipart([b"", *frames], copy=False)
 
     def receive(self, seconds: float, place: Place | None = None) -> list[bytes | memoryview] | None:
         """Return the frames of the next reply, or None if none comes in time.
@@ -255,6 +251,16 @@ class Link:
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(milliseconds(linger))
+
+    def _send_now(self, frames: Frames) -> bool:
+        try:
+            send(self._socket, [b"", *frames])
+        except zmq.Again:
+            return False
+        except BaseException:
+            self._lost = True  # what is sent after half a message would be taken for its other half
+            raise
+        return True
 
     def _receive_now(self, place: Place | None) -> list[bytes | memoryview] | None:
         sock = self._socket

@@ -398,17 +398,28 @@ def frame_of(
     WireError
         If pandas has no form for a value, such as a time of day in nanoseconds.
     """
-    import pandas as pd
     import pyarrow as pa
 
     try:
         frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, types_mapper=types_mapper)
-    except (pa.ArrowException, ArithmeticError, TypeError, ValueError) as exc:
+        return _with_noted_index(frame, (table.schema.metadata or {}).get(b"pandas", b"{}"))
+    except (
+        pa.ArrowException,
+        ArithmeticError,
+        NotImplementedError,  # an index of halves
+        TypeError,
+        ValueError,
+    ) as exc:
         raise WireError(
             f"the server's table has no form in pandas: {exc}; fetch it with to_arrow()"
         ) from exc
+
+
+def _with_noted_index(frame: pd.DataFrame, note: bytes) -> pd.DataFrame:
+    import pandas as pd
+
     try:
-        noted = strict_json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+        noted = strict_json.loads(note)
     except WireError:
         return frame
     index = noted.get("index_columns") if isinstance(noted, dict) else None

@@ -1,6 +1,7 @@
-"""A server to be killed: ``python -m tests.faults.served URL SOURCES``.
+"""A server to be killed: ``python -m tests.faults.served URL SOURCES [KEYS]``.
 
-SOURCES is a JSON object of names, and for each a list: a row of `MAKERS`, and its arguments.
+SOURCES is a JSON object of names, and for each a list: a row of `MAKERS`, and its arguments. KEYS is a
+directory.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ MAKERS: dict[str, Callable[..., Any]] = {"numbers": numbers, "frame": frame, "fi
 
 @contextlib.contextmanager
 def serving(
-    sources: dict[str, list[Any]], *, url: str = ANYWHERE, program: str = "served"
+    sources: dict[str, list[Any]], *, url: str = ANYWHERE, program: str = "served", keys: str = ""
 ) -> Iterator[tuple[str, processes.Process]]:
     """A server in another process that serves these: its address, and the process."""
     module = f"tests.faults.{program}"
-    with processes.serving("-m", module, url, json.dumps(sources)) as served:
+    with processes.serving("-m", module, url, json.dumps(sources), *filter(None, [keys])) as served:
         yield served
 
 
@@ -62,8 +63,8 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def main(url: str, sources: str) -> None:
-    server = bridge.Server(url)
+def main(url: str, sources: str, keys: str | None = None) -> None:
+    server = bridge.Server(url, keys=keys)
     server.update(made(sources))
 
     @server.query

@@ -1,12 +1,14 @@
-"""Strangers, who speak ZMTP by hand and mean no good: ``python -m tests.faults.strangers NAME HOST PORT``.
+"""Strangers, who mean no good: ``python -m tests.faults.strangers NAME HOST PORT [KEY]``.
 
-Each goes on until it is killed, as fast as it can.
+Each speaks ZMTP by hand, and goes on until it is killed, as fast as it can. KEY is the server's public key, in
+hex, which is no secret.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import socket
 import struct
 import sys
@@ -14,6 +16,8 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+
+import zmq
 
 from tests.fuzz.targets import GREETING, shake_hands, zmtp
 
@@ -23,8 +27,9 @@ MIB = 1024 * 1024
 class Stranger:
     """Where a server listens, and what to do there."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, server_key: bytes) -> None:
         self._address = (host, port)
+        self._server_key = server_key
 
     def connection(self) -> socket.socket:
         return socket.create_connection(self._address, timeout=20.0)
@@ -41,6 +46,15 @@ class Stranger:
         sock.sendall(GREETING)
         sock.recv(64)
         sock.sendall(b"\x04" + bytes([len(body)]) + body)
+        return sock
+
+    def peer_of_no_name(self, context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
+        """A socket that proves a key that nobody knows."""
+        sock = context.socket(zmq.DEALER)
+        sock.curve_publickey, sock.curve_secretkey = zmq.curve_keypair()
+        sock.setsockopt(zmq.CURVE_SERVERKEY, self._server_key)
+        sock.setsockopt(zmq.LINGER, 0)
+        sock.connect("tcp://{}:{}".format(*self._address))
         return sock
 
 
@@ -149,8 +163,27 @@ def a_flood_of_transfers(stranger: Stranger) -> None:
 def forged_and_repeated_ids(stranger: Stranger) -> None:
     with stranger.peer() as sock:
         threading.Thread(target=_swallow, args=(sock,), daemon=True).start()
-        for number in (*range(100), *[2**63 - 1] * 100):
-            sock.sendall(request("get", number, name="small") * 10)
+        while True:
+            for number in (*range(100), *[2**63 - 1] * 100):
+                sock.sendall(request("get", number, name="small") * 10)
+
+
+def requests_on_ever_new_connections(stranger: Stranger) -> None:
+    with stranger.peer() as sock:
+        sock.sendall(request("get", name="small") * 100)
+
+
+def wrong_keys_in_a_flood(stranger: Stranger) -> None:
+    with zmq.Context() as context:
+        while True:
+            peers = [stranger.peer_of_no_name(context) for _ in range(16)]
+            monitors = [sock.get_monitor_socket(zmq.EVENT_DISCONNECTED) for sock in peers]
+            for monitor in monitors:
+                monitor.poll(100)
+            for sock, monitor in zip(peers, monitors, strict=True):
+                sock.disable_monitor()
+                monitor.close()
+                sock.close()
 
 
 def equal_routing_ids(stranger: Stranger) -> None:
@@ -179,6 +212,8 @@ STRANGERS: dict[str, Callable[[Stranger], None]] = {
         a_flood_of_hellos,
         a_flood_of_transfers,
         forged_and_repeated_ids,
+        requests_on_ever_new_connections,
+        wrong_keys_in_a_flood,
         equal_routing_ids,
     )
 }
@@ -190,8 +225,8 @@ def _swallow(sock: socket.socket) -> None:
             pass
 
 
-def main(name: str, host: str, port: str) -> None:
-    stranger = Stranger(host, int(port))
+def main(name: str, host: str, port: str, server_key: str = "") -> None:
+    stranger = Stranger(host, int(port), bytes.fromhex(server_key) or secrets.token_bytes(32))
     sys.stdout.write("begins\n")
     sys.stdout.flush()
     while True:

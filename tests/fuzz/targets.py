@@ -24,7 +24,7 @@ from bridge import codecs, wire
 from bridge.codecs import strict_json
 from bridge.codecs.ipc import read_stream, write_stream
 from bridge.errors import BridgeError, IdleTimeout, WireError
-from bridge.exchange.question import Answer, Question
+from bridge.exchange.question import Answer, Farewell, Question
 from bridge.exchange.windows import Fetch, Put
 from bridge.limits import Limits
 from bridge.remote.table import frame_of
@@ -315,7 +315,9 @@ class _Pool:
             raise reply.error
         return reply
 
-    ask_now = ask
+    def tell(self, farewell: list[Farewell]) -> None:
+        for op, keys in farewell:
+            wire.pack_request(wire.Request(id=0, op=op, keys=keys))
 
     def receive(self, _: float, place: Callable[[bytes], Any] | None = None) -> list[Any]:
         """As `Link.receive` does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -291,7 +292,25 @@ def test_a_table_without_the_columns_of_its_format_is_refused(format_):
             handle({**TABLE_ENTRY, "format": format_}, skeleton=skeleton)
 
 
-def test_a_table_that_pandas_has_no_form_for_says_so():
-    times = pa.table({"t": pa.array([1], pa.time64("ns"))})
+def noting(index, **columns):
+    """A table of a peer who claims that these columns are its index."""
+    return pa.table(columns).replace_schema_metadata({"pandas": json.dumps({"index_columns": index})})
+
+
+HALVES = pa.array(np.array([1, 2], np.float16))
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pa.table({"t": pa.array([1], pa.time64("ns"))}),
+        pa.table({"t": pa.DictionaryArray.from_arrays(pa.array([0, 1]), HALVES)}),
+        noting(["t"], t=HALVES),
+        noting(["t", "t"], t=[{"a": 1}]),
+        noting([{"kind": "range", "start": 0, "stop": 2**63 + 5, "step": 1}], t=[1]),
+    ],
+    ids=["nanoseconds", "categories of halves", "index of halves", "index of dicts", "endless range"],
+)
+def test_a_table_that_pandas_has_no_form_for_says_so(table):
     with pytest.raises(WireError, match=r"no form in pandas.*to_arrow\(\)"):
-        frame_of(times)
+        frame_of(table)

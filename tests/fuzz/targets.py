@@ -195,8 +195,11 @@ def server(data: bytes) -> None:
         _check_reply(reply)
 
 
+_LIMITS = Limits(upload=4 * MIB, held=4 * MIB)
+
+
 def _served() -> Service:
-    service = Service(writable=True, limits=Limits(upload=4 * MIB, held=4 * MIB))
+    service = Service(writable=True, limits=_LIMITS)
     service["x"] = _NUMBERS
     service.channel("log", keep_rows=10).append(np.arange(6.0))
 
@@ -432,7 +435,7 @@ def zmtp(frames: list[bytes]) -> bytes:
 
 @cache
 def live() -> tuple[bridge.Server, bridge.Client]:
-    server = bridge.Server("tcp://127.0.0.1:0", writable=["w/"])
+    server = bridge.Server("tcp://127.0.0.1:0", writable=["w/"], limits=_LIMITS)
     server["x"] = _NUMBERS
     server.channel("log").append(np.arange(6.0))
 

@@ -167,7 +167,7 @@ def _table(value: Any) -> pa.Table:
 def _frame(value: Any) -> pd.DataFrame:
     import pandas as pd
 
-    from bridge.remote.table import frame_of
+    from bridge.remote.frame import frame_of
 
     if isinstance(value, pd.DataFrame):
         return value

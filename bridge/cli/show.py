@@ -126,7 +126,7 @@ def _as_frame(value: Any) -> pd.DataFrame | None:
         frame: pd.DataFrame = value
         return frame
     if package == "pyarrow" and hasattr(value, "column_names"):
-        from bridge.remote.table import frame_of
+        from bridge.remote.frame import frame_of
 
         return frame_of(value)
     return None

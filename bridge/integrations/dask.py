@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bridge.remote.table import frame_of as pandas_of
+from bridge.remote.frame import frame_of as pandas_of
 
 try:
     import dask

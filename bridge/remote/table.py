@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bridge import display, selection
-from bridge.codecs import Buffer, strict_json
+from bridge.codecs import Buffer
 from bridge.display import Progress
 from bridge.display.cards import columns_card
 from bridge.errors import EncodeError, WireError
+from bridge.remote.frame import frame_of
 from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead
 from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
 from bridge.remote.peek import PEEK_COLUMNS, Peek, table_peek
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-__all__ = ["RemoteTable", "frame_of"]
-
-# How pandas calls the columns of an index without a name.
-_UNNAMED = re.compile(r"__index_level_[0-9]+__")
+__all__ = ["RemoteTable"]
 
 
 class RemoteTable(Handle):
@@ -376,65 +373,6 @@ class RemoteTable(Handle):
         buffers: list[Buffer] = []
         select = selection.table_to_wire(self._selected, buffers)
         return self._fetch(self.name, select=select or None, buffers=buffers, form=form, **options)
-
-
-def frame_of(
-    table: pa.Table, *, types_mapper: Callable[[pa.DataType], Any] | None = None
-) -> pd.DataFrame:
-    """Convert an Arrow table of a peer to a DataFrame, with the index that pandas had noted in it.
-
-    Arrow's own conversion hands what the metadata says to parsers of Python and numpy. Here only the index
-    is taken from it: the names of columns, or the numbers of a range.
-
-    Parameters
-    ----------
-    table
-        A Table or a RecordBatch.
-    types_mapper
-        From Arrow's types to pandas' dtypes, as in `pyarrow.Table.to_pandas`.
-
-    Raises
-    ------
-    WireError
-        If pandas has no form for a value, such as a time of day in nanoseconds.
-    """
-    import pyarrow as pa
-
-    try:
-        frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, types_mapper=types_mapper)
-        return _with_noted_index(frame, (table.schema.metadata or {}).get(b"pandas", b"{}"))
-    except (
-        pa.ArrowException,
-        ArithmeticError,
-        NotImplementedError,  # an index of halves
-        TypeError,
-        ValueError,
-    ) as exc:
-        raise WireError(
-            f"the server's table has no form in pandas: {exc}; fetch it with to_arrow()"
-        ) from exc
-
-
-def _with_noted_index(frame: pd.DataFrame, note: bytes) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        noted = strict_json.loads(note)
-    except WireError:
-        return frame
-    index = noted.get("index_columns") if isinstance(noted, dict) else None
-    if not isinstance(index, list) or not index:
-        return frame
-    if all(isinstance(name, str) and list(frame.columns).count(name) == 1 for name in index):
-        frame = frame.set_index(index)
-        frame.index.names = [None if _UNNAMED.fullmatch(name) else name for name in index]
-    elif len(index) == 1 and isinstance(index[0], dict):
-        start, stop, step, name = (index[0].get(key) for key in ("start", "stop", "step", "name"))
-        if type(start) is int and type(stop) is int and type(step) is int and step != 0:
-            labels = range(start, stop, step)
-            if len(labels) == len(frame):
-                frame.index = pd.RangeIndex(labels, name=name if isinstance(name, str) else None)
-    return frame
 
 
 def _slice_of(rows: range) -> slice:

@@ -27,7 +27,7 @@ from bridge.errors import BridgeError, IdleTimeout, WireError
 from bridge.exchange.question import Answer, Farewell, Question
 from bridge.exchange.windows import Fetch, Put
 from bridge.limits import Limits
-from bridge.remote.table import frame_of
+from bridge.remote.frame import frame_of
 from bridge.service import Service
 from bridge.wire import Frame, Reply
 from tests.fuzz.guard import Broken

@@ -12,7 +12,7 @@ import pytest
 
 from bridge.errors import Changed, EncodeError, WireError
 from bridge.remote import Ways, handle_of
-from bridge.remote.table import frame_of
+from bridge.remote.frame import frame_of
 
 X = np.arange(24.0).reshape(6, 4)
 FRAME = pd.DataFrame({"a": range(10), "b": list("abcdefghij")})

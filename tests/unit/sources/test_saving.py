@@ -23,7 +23,7 @@ import zarr
 from numpy.lib.recfunctions import repack_fields
 
 from bridge.errors import BridgeError, EncodeError, RemoteError
-from bridge.remote.table import frame_of
+from bridge.remote.frame import frame_of
 from bridge.sources.directory import Directory
 from bridge.sources.saving import MAX_PART_BYTES, MAX_PARTS
 from tests.check import difference, read_source

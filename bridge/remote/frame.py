@@ -1,0 +1,78 @@
+"""DataFrames of the Arrow tables that a peer sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from bridge.codecs import strict_json
+from bridge.errors import WireError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+__all__ = ["frame_of"]
+
+# How pandas calls the columns of an index without a name.
+_UNNAMED = re.compile(r"__index_level_[0-9]+__")
+
+
+def frame_of(
+    table: pa.Table, *, types_mapper: Callable[[pa.DataType], Any] | None = None
+) -> pd.DataFrame:
+    """Convert an Arrow table of a peer to a DataFrame, with the index that pandas had noted in it.
+
+    Arrow's own conversion hands what the metadata says to parsers of Python and numpy. Here only the index
+    is taken from it: the names of columns, or the numbers of a range.
+
+    Parameters
+    ----------
+    table
+        A Table or a RecordBatch.
+    types_mapper
+        From Arrow's types to pandas' dtypes, as in `pyarrow.Table.to_pandas`.
+
+    Raises
+    ------
+    WireError
+        If pandas has no form for a value, such as a time of day in nanoseconds.
+    """
+    import pyarrow as pa
+
+    try:
+        frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, types_mapper=types_mapper)
+        return _with_noted_index(frame, (table.schema.metadata or {}).get(b"pandas", b"{}"))
+    except (
+        pa.ArrowException,
+        ArithmeticError,
+        NotImplementedError,  # an index of halves
+        TypeError,
+        ValueError,
+    ) as exc:
+        raise WireError(
+            f"the server's table has no form in pandas: {exc}; fetch it with to_arrow()"
+        ) from exc
+
+
+def _with_noted_index(frame: pd.DataFrame, note: bytes) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        noted = strict_json.loads(note)
+    except WireError:
+        return frame
+    index = noted.get("index_columns") if isinstance(noted, dict) else None
+    if not isinstance(index, list) or not index:
+        return frame
+    if all(isinstance(name, str) and list(frame.columns).count(name) == 1 for name in index):
+        frame = frame.set_index(index)
+        frame.index.names = [None if _UNNAMED.fullmatch(name) else name for name in index]
+    elif len(index) == 1 and isinstance(index[0], dict):
+        start, stop, step, name = (index[0].get(key) for key in ("start", "stop", "step", "name"))
+        if type(start) is int and type(stop) is int and type(step) is int and step != 0:
+            labels = range(start, stop, step)
+            if len(labels) == len(frame):
+                frame.index = pd.RangeIndex(labels, name=name if isinstance(name, str) else None)
+    return frame

@@ -155,6 +155,8 @@ class Pool:
         question = Question(op="", keys={}, timeout=CANCEL_SECONDS)
         with self.link(question, IdleClock(question)) as link:
             self._say(link, farewell)
+        if self._closed:  # a client that was closed keeps no connection for this
+            _close_all(self._links, self._pid)
 
     def _say(self, link: Link, farewell: list[Farewell]) -> None:
         while farewell and link.is_usable():

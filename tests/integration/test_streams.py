@@ -86,6 +86,16 @@ def test_a_stream_is_closed_when_its_client_leaves_the_loop(server, client, clos
     assert client.ping() > 0
 
 
+def test_a_stream_that_outlives_its_client_is_closed_too_and_leaves_no_connection(server, closed):
+    with bridge.connect(server.url) as client:
+        values = client.stream("count")
+        assert next(values) == 0
+    values.close()
+    assert closed.wait(30)
+    until(lambda: no_calls(server))
+    assert not client._exchange._pool._links
+
+
 def test_a_stream_is_closed_when_its_client_is_interrupted(server, closed):
     code = """
 import os, sys, bridge

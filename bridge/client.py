@@ -84,7 +84,7 @@ class Client(Mapping[str, Any]):
         Parameters
         ----------
         name
-            A name of the catalogue.
+            A name of the catalogue; of a channel, see `follow`.
         index
             For an array, a numpy index; None for all of it.
         into, progress, timeout
@@ -356,6 +356,8 @@ class Client(Mapping[str, Any]):
         return "zbridge", self.url
 
     def __repr__(self) -> str:
+        if self._names_at == -math.inf:  # as of a copy: nobody asked yet what there is
+            return f"<Client {self.url}>"
         return f"<Client {self.url}\n{display.catalogue_text(self._catalogue)}>"
 
     def _repr_html_(self) -> str:

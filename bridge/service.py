@@ -281,11 +281,15 @@ class Service(Catalogue):
             raise WireError(f"{name!r} is a query function; ask with op 'call'", code="unsupported")
         if isinstance(source, Channel):
             return self._follow(request, source)
+        if "start" in request.keys:
+            raise WireError(f"{name!r} is no channel to follow; read it", code="unsupported")
         return self._answers.of_source(request, source)
 
     def _follow(self, request: Request, channel: Channel) -> Later:
         keys = request.keys
-        start = keys.get("start", "begin")
+        if "start" not in keys:  # one run would pass for all the rows
+            raise WireError(f"{keys['name']!r} is a channel; follow it", code="unsupported")
+        start = keys["start"]
         if isinstance(start, str) and start not in ("begin", "end"):
             raise WireError(f"'start' is {start[:40]!r}; expected 'begin', 'end' or a row's number")
         if keys.get("version", channel.version) != channel.version:

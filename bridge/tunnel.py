@@ -177,7 +177,8 @@ class _Ssh:
 
     def _words(self) -> str:
         text = self._said.read_text("utf-8", "replace").strip()
-        return printable(text) or f"nothing (exit code {self._process.poll()})"
+        ended = self._process.poll()
+        return printable(text) or ("nothing" if ended is None else f"nothing (exit code {ended})")
 
 
 def _end_in(directory: Path) -> tuple[str, tuple[int, Any], str]:

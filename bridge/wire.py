@@ -104,8 +104,8 @@ forgets it. So does a minute without a part.
 
 Following
 ~~~~~~~~~
-The rows of a channel are numbered from 0. ``get`` with ``start`` (a number, "begin" or "end") gives rows from
-there on, and in ``next`` the number to ask for after them; with ``wait``, it comes when there are rows, or
+The rows of a channel are numbered from 0. ``get`` with ``start`` (a number, "begin" or "end") gives some rows
+from there on, and in ``next`` the number to ask for after them; with ``wait``, it comes when there are rows, or
 after so many seconds. ``lost`` instead of rows says how many are gone that were asked for. ``version`` in the
 request is that of an earlier reply: if the channel is another now, the failure is ``changed``.
 

@@ -52,7 +52,7 @@ def bench() -> None:
     """
 
 
-@command("zbridge bench serve", "zbridge bench serve --bind tcp://*:5556 --insecure --one-off")
+@command("zbridge bench serve", "zbridge bench serve --bind 'tcp://*:5556' --insecure --one-off")
 @click.option(
     "--bind",
     metavar="URL",

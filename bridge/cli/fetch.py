@@ -73,8 +73,7 @@ def get(
         if isinstance(handle, bridge.RemoteArray):
             _get_array(b, handle, index, output, form, as_json)
             return
-        if isinstance(handle, bridge.RemoteQuery | bridge.RemoteChannel):
-            verb = "follow" if isinstance(handle, bridge.RemoteChannel) else "call"
+        if (verb := verb_for(handle)) != "get":
             raise click.ClickException(f"{name!r} is read with: zbridge {verb} {name}")
         if index is not None and not isinstance(handle, bridge.RemoteTable):
             raise click.ClickException(f"{name!r} is no array; it is fetched whole")
@@ -86,6 +85,13 @@ def get(
             _look_at_table(handle, as_json)
         else:
             _look_at(handle.read(), as_json)
+
+
+def verb_for(handle: Any) -> str:
+    """Return the command that reads what a handle stands for."""
+    if isinstance(handle, bridge.RemoteChannel):
+        return "follow"
+    return "call" if isinstance(handle, bridge.RemoteQuery) else "get"
 
 
 @command(

@@ -10,7 +10,7 @@ import click
 
 import bridge
 from bridge.cli import files
-from bridge.cli.fetch import save
+from bridge.cli.fetch import save, verb_for
 from bridge.cli.options import command, echo_json, json_option, name_argument, output_options, url_option
 from bridge.cli.syntax import parse_arguments
 
@@ -45,7 +45,9 @@ def call(
     with bridge.connect(url) as b:
         handle = b[name]
         if not isinstance(handle, bridge.RemoteQuery):
-            raise click.ClickException(f"{name!r} is no function; read it with: zbridge get {name}")
+            raise click.ClickException(
+                f"{name!r} is no function; read it with: zbridge {verb_for(handle)} {name}"
+            )
         if not isinstance(handle, bridge.RemoteStream):
             result = b.call(name, **given)
             if output is None:
@@ -84,6 +86,11 @@ def follow(name: str, start: str, url: str | None, as_json: bool) -> None:
         raise click.UsageError(f"--start is {start!r}; give begin, end or the number of a row")
     header = ""
     with bridge.connect(url) as b:
+        handle = b[name]
+        if not isinstance(handle, bridge.RemoteChannel):
+            raise click.ClickException(
+                f"{name!r} is no channel; read it with: zbridge {verb_for(handle)} {name}"
+            )
         for rows in b.follow(name, start=int(start) if start.isdecimal() else start):
             header = _print_rows(rows, header, as_json)
 

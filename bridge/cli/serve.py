@@ -113,7 +113,12 @@ def _add(server: bridge.Server, argument: str) -> None:
         _add_object(server, module, attribute)
     else:
         raise click.UsageError(
-            f"there is no file or directory {path if equals else argument!r}, nor is it MODULE:OBJECT"
+            f"there is no file or directory {path if equals else argument!r}"
+            + (
+                "; what stands after = is one, and MODULE:OBJECT goes by its own name"
+                if equals
+                else ", nor is it MODULE:OBJECT"
+            )
         )
 
 

@@ -91,9 +91,11 @@ def parse_nbytes(text: int | str) -> int:
     >>> parse_nbytes("64MiB"), parse_nbytes("1e6"), parse_nbytes("2 GB"), parse_nbytes(512)
     (67108864, 1000000, 2000000000, 512)
     """
-    if isinstance(text, int):
+    if isinstance(text, int) and text >= 0:
         return text
-    match = re.fullmatch(r"\s*([0-9]{1,20}(?:\.[0-9]*)?(?:e[0-9]{1,2})?)\s*([a-z]*)\s*", text.lower())
+    match = re.fullmatch(
+        r"\s*([0-9]{1,20}(?:\.[0-9]*)?(?:e[0-9]{1,2})?)\s*([a-z]*)\s*", str(text).lower()
+    )
     if match is None or match[2] not in _UNITS:
         raise ValueError(f"{text!r} is no size; write bytes, or for example '64MiB' or '1e6'")
     return int(float(match[1]) * _UNITS[match[2]])

@@ -147,7 +147,10 @@ class RemoteArray(Handle):
             raise ValueError(f"{self.name!r} has no dimensions; read it whole")
         if rows is None:
             row_nbytes = array.nbytes_of(self.shape[1:], self.dtype)
-            rows = max(1, display.parse_nbytes(nbytes) // max(1, row_nbytes))
+            size = display.parse_nbytes(nbytes)
+            if size < 1:
+                raise ValueError(f"nbytes is {nbytes!r}; a block has at least one byte")
+            rows = max(1, size // max(1, row_nbytes))
         if rows < 1:
             raise ValueError(f"rows is {rows}; a block has at least one")
 

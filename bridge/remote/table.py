@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bridge import display, selection
 from bridge.codecs import Buffer
@@ -109,6 +109,8 @@ class RemoteTable(Handle):
 
     def select(self, columns: Iterable[Any]) -> RemoteTable:
         """Keep some columns, in the given order. No I/O."""
+        if isinstance(columns, str):  # not its letters
+            raise TypeError(f"select takes a list of columns: [{columns!r}]")
         return self._narrowed(columns=_checked_labels(list(columns), self.columns, self.name))
 
     def filter(self, filters: Any) -> RemoteTable:
@@ -319,6 +321,19 @@ class RemoteTable(Handle):
         frame = self.select([key]).to_pandas()
         # As in pandas: a label that several columns share gives them all.
         return frame.iloc[:, 0] if frame.shape[1] == 1 else frame
+
+    def __contains__(self, label: object) -> bool:
+        """Whether there is such a column, as in pandas."""
+        return label in self.columns
+
+    __iter__ = None  # else Python would ask for the columns 0, 1, 2 …
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        # Else numpy would wrap the handle, and pandas lose labels and dtypes.
+        raise TypeError(
+            f"{self.name!r} is a table, and no array holds it as it is; write b[{self.name!r}].to_pandas(), "
+            f"or b[{self.name!r}][column].to_numpy()"
+        )
 
     def __len__(self) -> int:
         if self.num_rows is None:

@@ -312,7 +312,8 @@ def _no_filters(item: Any) -> EncodeError:
 def _unknown(label: Any, names: Sequence[Any]) -> str:
     by_text = {str(name): name for name in islice(names, MAX_GUESSED)}
     close = difflib.get_close_matches(str(label)[:MAX_GUESSED_CHARS], by_text, n=1)
-    guess = f"did you mean {shown(by_text[close[0]])}? " if close else ""
+    meant = shown(by_text[close[0]]) if close else ""
+    guess = f"did you mean {meant}? " if meant not in ("", shown(label)) else ""  # nan is not nan
     listed = ", ".join(shown(name) for name in islice(names, MAX_LISTED)) or "none"
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return f"no column {shown(label)}; {guess}the columns are: {listed}{more}"
@@ -377,6 +378,8 @@ def _is_in(data: Any, type_: pa.DataType, op: str, values: list[Any]) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if not values:  # also for types that have no comparison
+        return pa.scalar(op == "not in")
     literals = [literal_for(type_, "equal", value) for value in values]
     operands = [literal[1] for literal in literals if not isinstance(literal, bool)]
     if pa.types.is_floating(type_):

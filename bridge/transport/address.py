@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
+from bridge.errors import TransportError
+
 __all__ = ["DEFAULT_PORT", "DEFAULT_URL", "with_default_port", "with_wildcard_port"]
 
 DEFAULT_PORT: Final = 5555
+MAX_PORT: Final = 65535
 DEFAULT_URL: Final = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 
 
 def with_default_port(url: str) -> str:
     """Return the URL with port 5555 where a tcp address names none, and with tcp:// where no scheme is.
+
+    Raises
+    ------
+    TransportError
+        If the port is beyond 65535: libzmq would take what is left of it modulo 65536.
 
     Examples
     --------
@@ -25,6 +33,9 @@ def with_default_port(url: str) -> str:
     scheme, _, address = url.partition("://")
     if scheme == "tcp" and ":" not in address.rpartition("]")[2]:
         return f"{url}:{DEFAULT_PORT}"
+    port = address.rpartition(":")[2]
+    if scheme in ("tcp", "bridge") and port.isdecimal() and (len(port) > 5 or int(port) > MAX_PORT):
+        raise TransportError(f"{url} has the port {port}; ports are 1 to {MAX_PORT}")
     return url
 
 

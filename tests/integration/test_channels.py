@@ -115,6 +115,21 @@ def test_a_follower_begins_where_it_says(log, client, start, expected):
     assert numbers(followed, len(expected)) == expected
 
 
+def test_a_channel_is_not_read_as_if_the_rows_at_hand_were_all_of_them(log, client):
+    log.append([0])
+    with pytest.raises(bridge.RemoteError, match="'log' is a channel; follow it"):
+        client.read("log")
+    with pytest.raises(bridge.RemoteError, match="'log' is a channel; follow it"):
+        client.read_many(["log"])
+
+
+@pytest.mark.parametrize("start", ["begin", "end", 3])
+def test_what_is_no_channel_is_not_followed(server, client, start):
+    server["array"] = np.arange(3)
+    with pytest.raises(bridge.RemoteError, match="'array' is no channel to follow; read it"):
+        next(client.follow("array", start=start))
+
+
 def test_end_is_where_the_channel_ends_when_follow_is_called(log, client):
     log.append([0])
     followed = client.follow("log")

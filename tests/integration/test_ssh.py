@@ -188,6 +188,15 @@ def test_where_no_server_listens_the_error_says_so(ssh, tmp_path):
 
 
 @needs_sshd
+def test_of_an_ssh_that_says_nothing_and_goes_on_no_exit_code_is_told(ssh, monkeypatch):
+    quiet = os.environ["BRIDGE_SSH"].replace("exec ssh", "exec ssh -q")
+    monkeypatch.setenv("BRIDGE_SSH", quiet)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert failure(f"{ssh}/{port}").endswith("ssh says: nothing")
+
+
+@needs_sshd
 def test_where_ssh_is_not_let_in_the_error_has_its_words(ssh, sshd, monkeypatch, tmp_path):
     monkeypatch.setenv("BRIDGE_SSH", shlex.join(["ssh", *sshd[1], "-i", "/dev/null"]))
     message = failure(ssh)

@@ -151,6 +151,7 @@ def test_a_pickled_client_carries_its_address_and_no_connection(client):
     copy = pickle.loads(pickle.dumps(client))
     assert (copy.url, copy.timeout) == (client.url, client.timeout)
     assert copy.info == {}
+    assert repr(copy) == f"<Client {client.url}>"
     np.testing.assert_array_equal(copy.read("run/x"), X)
     copy.close()
 

@@ -128,10 +128,12 @@ def test_two_versions_are_a_change():
         list(x.blocks(rows=3))
 
 
-@pytest.mark.parametrize("size", [{"rows": 0}, {"rows": -1}, {"nbytes": "many"}], ids=str)
+@pytest.mark.parametrize(
+    "size", [{"rows": 0}, {"rows": -1}, {"nbytes": "many"}, {"nbytes": 0}, {"nbytes": -5}], ids=str
+)
 def test_sizes_of_blocks_that_are_none_are_refused_at_once(size):
     x, asked = array()
-    with pytest.raises(ValueError, match=r"rows is|is no size"):
+    with pytest.raises(ValueError, match=r"rows is|nbytes is|is no size"):
         x.blocks(**size)
     assert asked.selections == []
 
@@ -182,6 +184,24 @@ def test_narrowing_leaves_the_handle_as_it_was():
     t, _ = table()
     t.select(["a"]).slice(0, 3)
     assert (t.columns, t.num_rows) == (["a", "b"], 10)
+
+
+def test_a_table_has_columns_and_is_no_sequence_of_them():
+    t, asked = table()
+    assert ("a" in t, "x" in t, 0 in t) == (True, False, False)
+    with pytest.raises(TypeError, match="not iterable"):
+        list(t)
+    with pytest.raises(TypeError, match=r"a list of columns: \['ab'\]"):
+        t.select("ab")
+    assert asked.selections == []
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, np.mean], ids=lambda wrap: wrap.__name__)
+def test_a_table_is_not_wrapped_in_an_array_that_lacks_its_labels(wrap):
+    t, asked = table()
+    with pytest.raises(TypeError, match=r"write b\['t'\].to_pandas\(\)"):
+        wrap(t)
+    assert asked.selections == []
 
 
 REFUSED = {

@@ -236,6 +236,13 @@ def test_what_cannot_be_bound_says_what_was_expected(url):
         Listener(url)
 
 
+@pytest.mark.parametrize("port", [65536, 70000, 10**30])
+def test_a_port_beyond_the_last_is_not_taken_for_another(port):
+    for reached in (Listener, Link):
+        with pytest.raises(TransportError, match="ports are 1 to 65535"):
+            reached(f"tcp://127.0.0.1:{port}")
+
+
 @pytest.mark.parametrize("url", ["carrier-pigeon://home", "tcp://127.0.0.1:x", "tcp://a:b:c"])
 def test_what_cannot_be_connected_to_says_what_was_expected(url):
     with pytest.raises(TransportError, match="expected tcp://host:port, ipc://path or inproc://name"):

@@ -73,6 +73,7 @@ def test_sizes_are_shown_in_powers_of_1024(nbytes, text):
         ("", None),
         ("MiB", None),
         ("-1", None),
+        (-5, None),
         ("1.2.3", None),
         (".", None),
         ("1e400", None),

@@ -363,6 +363,15 @@ def test_a_column_without_comparisons_is_named(values):
         frame_mask(values.to_frame("x"), travel([("x", "=", 1)]))
 
 
+def test_in_an_empty_list_is_nothing_whatever_the_column_holds():
+    table = pa.table({"list": [[1], None], "struct": [{"a": 1}, None], "text": ["a", None]})
+    for name in table.column_names:
+        assert table_mask(table, travel([(name, "in", [])])).tolist() == [False, False]
+        assert table_mask(table, travel([(name, "not in", [])])).tolist() == [True, False]
+        filtered = table.filter(filter_expression(table.schema, travel([(name, "not in", [])])))
+        assert filtered == table.slice(0, 1)
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -403,6 +412,12 @@ def test_an_unknown_column_is_answered_with_the_one_that_was_meant():
     assert re.fullmatch(words, error.value.args[0])
     with pytest.raises(KeyError, match="and 10 more"):
         table_mask(pa.table({f"c{i}": [1] for i in range(20)}), travel([("x", "=", 1)]))
+
+
+def test_a_label_that_equals_nothing_is_not_said_to_be_meant():
+    frame = pd.DataFrame({np.nan: [1], "b": [2]})
+    with pytest.raises(KeyError, match="no column nan; the columns are: nan, 'b'"):
+        frame_mask(frame, travel([(np.nan, "=", 1)]))
 
 
 def test_a_label_of_two_columns_is_no_column_to_filter_by():

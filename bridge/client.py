@@ -397,6 +397,7 @@ class Client(Mapping[str, Any]):
         deadline = time.monotonic() + seconds
         reply = self._ask("hello", {"client": {"features": []}}, timeout=seconds)
         self._hello = reply.key("hello", dict)
+        self._exchange.heed(self._hello)
         self._entries(lambda: max(deadline - time.monotonic(), 0.0))
 
     def _fetch(

@@ -63,7 +63,7 @@ class Authorized:
 
 
 class Clients:
-    """The clients that a server lets in. Their file is read again whenever it has changed.
+    """The clients that a server lets in. Their file is read again whenever it has changed. Thread-safe.
 
     If it cannot be read, or a line of it is wrong, nobody is let in: who was taken out of it must not come
     back by a mistake in another line.
@@ -72,22 +72,24 @@ class Clients:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._path = _authorized_path(directory)
-        self._seen: object = None
         self._trouble = ""
-        self._clients: dict[str, Authorized] = {}
+        # The file's stamp, and what it said: always of one moment.
+        self._known: tuple[object, dict[str, Authorized]] = None, {}
 
     def find(self, key: str) -> Authorized | None:
         """Return the client with a public key, as the file is now; None if it is not let in."""
-        seen = private.stamp(self._path)
-        if seen != self._seen:
+        stamp = private.stamp(self._path)
+        known, clients = self._known
+        if stamp != known:
             try:
-                self._clients, self._seen, trouble = authorized(self._directory), seen, ""
+                clients, trouble = authorized(self._directory), ""
             except TransportError as exc:  # perhaps only too many files are open: it is tried again
-                self._clients, self._seen, trouble = {}, None, str(exc)
+                stamp, clients, trouble = None, {}, str(exc)
+            self._known = stamp, clients
             if trouble and trouble != self._trouble:
                 _log.error("nobody is let in any more: %s", trouble)
             self._trouble = trouble
-        return self._clients.get(key)
+        return clients.get(key)
 
 
 def authorized(directory: Path) -> dict[str, Authorized]:

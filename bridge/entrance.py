@@ -1,7 +1,8 @@
 """How a server lets clients in: openly, or by their keys and with their rights.
 
 What libzmq hears about a key, at the handshake, is a name for the connection: the public key itself. What
-that key may do is looked up anew at each request, so what is taken back ends with the next one.
+that key may do is looked up anew at each request, and again when its reply is there: what is taken back ends
+with the next of either.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from bridge.audit import audit
-from bridge.clients import Clients, authorized
+from bridge.clients import Authorized, Clients, authorized
 from bridge.errors import TransportError
 from bridge.keys import SERVER, check_bind, fingerprint, home, is_local, make_key, own_key
 from bridge.rights import NOTHING, Peer, Rights
@@ -91,16 +92,20 @@ class KeyedEntrance(Entrance):
 
     def turn(self, envelope: Envelope, unsent: Callable[[str], int], timers: Timers) -> Peer | None:
         """Let a peer ask, or have it wait; see `Entrance.turn`."""
-        user, address = envelope.user, envelope.address
+        user = envelope.user
         client = self._clients.find(user)
-        if client is None:
-            return Peer(address=address, key=f"- {fingerprint(user)}", client=user, rights=NOTHING)
-        rights = client.rights
-        if unsent(user) > rights.bytes_in_flight:  # the wait ends when it has read
-            return None
+        rights = _rights_of(client)
+        if client is not None and unsent(user) > rights.bytes_in_flight:
+            return None  # the wait ends when it has read
         if rights.requests_per_second < math.inf and not self._has_turn(user, rights, timers):
             return None
-        return Peer(address=address, key=str(client), client=user, rights=rights)
+        return Peer(
+            address=envelope.address,
+            key=f"- {fingerprint(user)}" if client is None else str(client),
+            client=user,
+            rights=rights,
+            now=lambda: _rights_of(self._clients.find(user)),
+        )
 
     def _has_turn(self, user: str, rights: Rights, timers: Timers) -> bool:
         now = time.monotonic()
@@ -121,6 +126,10 @@ class KeyedEntrance(Entrance):
 
     def _refused(self, why: str) -> None:
         audit(op="handshake", outcome=f"failed: {why}")
+
+
+def _rights_of(client: Authorized | None) -> Rights:
+    return NOTHING if client is None else client.rights
 
 
 @dataclass(slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -87,12 +87,15 @@ class Peer:
         For whom is counted what is kept for it: its key, else its connection.
     rights
         What it may do.
+    now
+        Returns what it may do by now, in any thread. None: that does not change.
     """
 
     address: str = ""
     key: str = ""
     client: Hashable = None
     rights: Rights = EVERYTHING
+    now: Callable[[], Rights] | None = field(default=None, compare=False)
 
 
 ANYBODY: Final = Peer()

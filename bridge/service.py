@@ -185,6 +185,8 @@ class Service(Catalogue):
             return 0
         if request.op in _AUDITED and is_audited():
             reply = _audited(request, reply)
+        if peer.now is not None:
+            reply = self._if_allowed(request, peer.now, reply)
         if peer.rights is NOTHING:
             reply(self._answers.failed(request, _taken_back()))
             return 0
@@ -224,6 +226,19 @@ class Service(Catalogue):
         except Exception as exc:
             reply(self._answers.failed(request, exc))
         return True
+
+    def _if_allowed(self, request: Request, now: Callable[[], Rights], reply: ReplyWith) -> ReplyWith:
+        """Return a way to reply that tells nothing to a peer who may not know it any more."""
+
+        def reply_if_allowed(frames: list[Frame]) -> None:
+            rights = now()
+            if rights is NOTHING:
+                frames = self._answers.failed(request, _taken_back())
+            elif rights.only != request.rights.only and not rights.sees(request.keys.get("name", "")):
+                frames = self._answers.failed(request, _narrowed())
+            reply(frames)
+
+        return reply_if_allowed
 
     def refuse(self, frames: Frames, message: str) -> list[Frame]:
         """Answer a request with the failure ``busy``, without looking at it."""
@@ -547,6 +562,11 @@ def _audited(request: Request, reply: ReplyWith) -> ReplyWith:
 
 def _taken_back() -> RemoteError:
     message = "your key is not allowed any more; ask whoever runs the server"
+    return remote_error("forbidden", message, "PermissionError")
+
+
+def _narrowed() -> RemoteError:
+    message = "your key may use other names than when this was asked for; ask again"
     return remote_error("forbidden", message, "PermissionError")
 
 

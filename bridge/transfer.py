@@ -416,6 +416,8 @@ class Windows:
         Bytes to move.
     in_flight
         How many of them to have in flight at first.
+    largest
+        Bytes of the largest window, if that is less than the protocol's.
 
     Attributes
     ----------
@@ -425,8 +427,11 @@ class Windows:
         Windows that landed, and those that were lost and asked for again.
     """
 
-    def __init__(self, total: int, *, in_flight: int = MIN_IN_FLIGHT) -> None:
+    def __init__(
+        self, total: int, *, in_flight: int = MIN_IN_FLIGHT, largest: int = STANDARD.window
+    ) -> None:
         self.total = total
+        self._largest = max(MIN_WINDOW, min(STANDARD.window, largest))
         self.arrived = 0
         self.windows = 0
         self.retries = 0
@@ -456,7 +461,7 @@ class Windows:
     def ask(self, now: float) -> tuple[int, int] | None:
         """Return the next window to ask for, as offset and length; None if enough is in flight."""
         offset, left = self._lost[0] if self._lost else (self._next, self.total - self._next)
-        window = max(MIN_WINDOW, min(STANDARD.window, self._limit // WINDOWS_IN_FLIGHT))
+        window = max(MIN_WINDOW, min(self._largest, self._limit // WINDOWS_IN_FLIGHT))
         length = min(window, left)
         if not length or (self._in_flight and self._in_flight_bytes + length > self._limit):
             return None

@@ -99,8 +99,8 @@ Where the server allows writing, ``put`` with its buffers serves an object under
 than a request goes as a transfer: ``put`` with ``buffers`` but without their frames, and with ``transfer``, a
 token of 16 characters or more that the client makes up at random; then ``part`` with the frames of each part,
 in any order; then ``done``, with which the object takes the place of what was there, whole and at once.
-A part has at most 4 MiB here too, and all but 1,000 have 64 KiB or more: the server remembers each. ``cancel``
-forgets it. So does a minute without a part.
+A part has at most 4 MiB here too, and no more than the server takes in a request; all but 1,000 have 64 KiB or
+more: the server remembers each. ``cancel`` forgets it. So does a minute without a part.
 
 Following
 ~~~~~~~~~
@@ -295,8 +295,13 @@ class Reply:
         return value
 
 
-def pack_request(request: Request) -> list[Frame]:
+def pack_request(request: Request, *, most: int = STANDARD.request) -> list[Frame]:
     """Return the frames of a request.
+
+    Parameters
+    ----------
+    most
+        Bytes of all buffers that the server takes.
 
     Raises
     ------
@@ -308,15 +313,11 @@ def pack_request(request: Request) -> list[Frame]:
         header["buffers"] = request.lengths
     nbytes = sum(len(buffer) for buffer in request.buffers)
     frames = _pack(header, request.buffers)
-    if (
-        nbytes > STANDARD.request
-        or len(frames[0]) > STANDARD.request_header
-        or len(frames) > STANDARD.buffers
-    ):
+    if nbytes > most or len(frames[0]) > STANDARD.request_header or len(frames) > STANDARD.buffers:
         raise EncodeError(
             f"this {request.op!r} has {nbytes} bytes in {len(frames) - 1} buffers and a header of "
-            f"{len(frames[0])}; at most {STANDARD.request}, {STANDARD.buffers} and {STANDARD.request_header} "
-            "fit in a request: send less at a time, or put large data under a name of its own"
+            f"{len(frames[0])}; this server takes {most}, {STANDARD.buffers} and {STANDARD.request_header} in "
+            "a request: send less at a time, or put large data under a name of its own"
         )
     return frames
 

@@ -42,6 +42,8 @@ class Took:
         What of it this end knows; the rest but for what the server tells is the transfer.
     wire
         Bytes of the message, without what ZeroMQ and TCP put around them; None where this is not known.
+    unasked
+        CPU seconds of this end that no format asks for: of checking what came.
     """
 
     total: float = 0.0
@@ -49,6 +51,7 @@ class Took:
     decode: float = 0.0
     touch: float = 0.0
     wire: int | None = None
+    unasked: float = 0.0
 
 
 class ClientEnd:
@@ -72,11 +75,15 @@ class ClientEnd:
         return {"open": self.open, "prepare": self.prepare, "once": self.once, "time": self.time}
 
     def open(self, *, host: str, ports: Mapping[str, int], number: int, max_bytes: int) -> None:
-        """Connect to a worker of the server, as the client of a number below 256."""
+        """Connect to a worker of the server, as the client of a number below 256.
+
+        More than `max_bytes` in one message are not taken.
+        """
         self._number = bytes([number])
         self._name = f"{PUSHED}{number}"
         self._req: Any = zmq.Context.instance().socket(zmq.REQ)
         self._req.setsockopt(zmq.LINGER, 0)
+        self._req.setsockopt(zmq.MAXMSGSIZE, max_bytes)
         self._req.connect(f"tcp://{host}:{ports['rep']}")
         self._sock = socket.create_connection(tcp_address(host, ports["tcp"]), timeout=CONNECT_SECONDS)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -122,24 +129,32 @@ class ClientEnd:
         for _ in range(count):
             cpu = time.process_time()
             took = self._transfer()[0]  # what came is gone before the next comes
-            cpu = time.process_time() - cpu
+            cpu = time.process_time() - cpu - took.unasked
             samples.append([took.total, took.encode, took.decode, took.touch, cpu])
         return samples
 
     # ── REQ and REP ───────────────────────────────────────────────────────────────────────────────
 
     def _pull_message(self) -> tuple[Took, Any]:
-        decode = FORMATS[self._case.format].decoded
+        row = FORMATS[self._case.format]
         start = perf_counter()
         self._req.send(self._number)
         frames = [frame.buffer for frame in self._answer()]
-        came = perf_counter()
-        obj = decode(frames)
+        transfer = perf_counter() - start
+        checked = row.checked(frames)
+        start = perf_counter()
+        obj = row.decoded(frames)
         decoded = perf_counter()
         payloads.touch(obj)
         end = perf_counter()
-        wire = sum(frame.nbytes for frame in frames)
-        return Took(end - start, decode=decoded - came, touch=end - decoded, wire=wire), obj
+        took = Took(
+            transfer + end - start,
+            decode=decoded - start,
+            touch=end - decoded,
+            wire=sum(frame.nbytes for frame in frames),
+            unasked=checked.cpu,
+        )
+        return took, obj
 
     def _push_message(self) -> tuple[Took, Any]:
         encode = FORMATS[self._case.format].encoded
@@ -149,9 +164,9 @@ class ClientEnd:
         self._req.send_multipart(frames, copy=False)
         (answer,) = self._answer()
         end = perf_counter()
-        decode, touch = ACK.unpack(answer.buffer)
+        check, decode, touch = ACK.unpack(answer.buffer)
         wire = sum(memoryview(frame).nbytes for frame in frames)
-        return Took(end - start, encoded - start, decode, touch, wire), None
+        return Took(end - start - check, encoded - start, decode, touch, wire), None
 
     def _answer(self) -> Any:
         try:
@@ -179,7 +194,7 @@ class ClientEnd:
         send_all(self._sock, self._obj)
         receive_into(self._sock, memoryview(answer))
         end = perf_counter()
-        _, touch = ACK.unpack(answer)
+        *_, touch = ACK.unpack(answer)
         return Took(end - start, touch=touch, wire=self._obj.nbytes), None
 
     # ── zbridge ───────────────────────────────────────────────────────────────────────────────────

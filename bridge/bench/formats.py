@@ -8,12 +8,17 @@ in ``json`` and ``pickle``.
 This is the only module that unpickles, and by an unpickler that knows nothing but what payloads are made of: a
 pickle that names anything else is refused when it names it. That keeps foreign code out. It does not make
 foreign bytes safe: a pickle can still describe an array that takes all memory.
+
+Arrow's reader believes what a stream says of itself, and follows it out of its memory. So a stream is checked
+before it is decoded, as zbridge checks its own. People who trust each other do not do this: it is not timed. Of
+several clients that push, one waits while what another sent is checked.
 """
 
 from __future__ import annotations
 
 import io
 import pickle
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -24,7 +29,7 @@ from numpy.lib import format as npy
 from zmq.utils import jsonapi
 
 from bridge import codecs
-from bridge.codecs import dtypes, strict_json
+from bridge.codecs import dtypes, ipc, strict_json
 from bridge.errors import WireError
 
 __all__ = ["FORMATS", "Format"]
@@ -133,6 +138,10 @@ def _to_arrow(obj: Any) -> Frames:
     return [sink.getvalue()]
 
 
+def _check_arrow(frames: Frames) -> None:
+    ipc.read_stream(list(frames[:1]))
+
+
 def _from_arrow(frames: Frames) -> Any:
     return pa.ipc.open_stream(pa.py_buffer(frames[0])).read_all().to_pandas()
 
@@ -158,6 +167,13 @@ def _from_one_frame(frames: Frames) -> Any:
 # ── the table ─────────────────────────────────────────────────────────────────────────────────────
 
 
+class Checked(NamedTuple):
+    """Seconds that checking took, on the clock and of the CPU: no part of a transfer."""
+
+    seconds: float
+    cpu: float
+
+
 class Format(NamedTuple):
     """A row of the table.
 
@@ -175,6 +191,8 @@ class Format(NamedTuple):
         Whether it carries as many bytes as the payload has, not the payload.
     unpickles
         Whether decoding is safe from a trusted peer only.
+    check
+        Raises for frames that harm whoever decodes them; None where decoding itself does.
     """
 
     text: str
@@ -184,6 +202,7 @@ class Format(NamedTuple):
     lane: str = "rep"
     is_baseline: bool = False
     unpickles: bool = False
+    check: Callable[[Frames], None] | None = None
 
     def encoded(self, obj: Any) -> Frames:
         """Return the frames of an object."""
@@ -191,8 +210,22 @@ class Format(NamedTuple):
             raise TypeError(f"no message carries this: {self.text}")
         return self.encode(obj)
 
+    def checked(self, frames: Frames) -> Checked:
+        """Check what a peer sent, before it is decoded; return what that took.
+
+        Raises
+        ------
+        WireError
+            If it must not be decoded.
+        """
+        if self.check is None:
+            return Checked(0.0, 0.0)
+        seconds, cpu = time.perf_counter(), time.thread_time()
+        self.check(frames)
+        return Checked(time.perf_counter() - seconds, time.thread_time() - cpu)
+
     def decoded(self, frames: Frames) -> Any:
-        """Return the object of some frames."""
+        """Return the object of some frames, which were `checked`."""
         if self.decode is None:
             raise TypeError(f"no message carries this: {self.text}")
         return self.decode(frames)
@@ -209,7 +242,9 @@ FORMATS: Final = {
     ),
     "raw": Format("the descriptor and buffers of zbridge in one message", _to_raw, _from_raw),
     "bridge": Format("zbridge itself: windows into the result's memory", lane="bridge"),
-    "arrow": Format("an Arrow IPC stream", _to_arrow, _from_arrow, carries=("frame",)),
+    "arrow": Format(
+        "an Arrow IPC stream", _to_arrow, _from_arrow, carries=("frame",), check=_check_arrow
+    ),
     "npy": Format("what numpy.save writes", _to_npy, _from_npy, carries=("array",)),
     "tcp": Format(
         "as many bytes over a plain socket into memory that is there", lane="tcp", is_baseline=True

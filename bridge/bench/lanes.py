@@ -27,8 +27,8 @@ DEFAULT_PORT: Final = 5556
 DEFAULT_URL: Final = f"tcp://127.0.0.1:{DEFAULT_PORT}"
 # The sockets of a worker of the server, in the order of their ports.
 LANES: Final = ("rep", "tcp", "bridge")
-# The answer to what was pushed: seconds of decoding, and of touching.
-ACK: Final = struct.Struct("<dd")
+# The answer to what was pushed: seconds of checking, which do not count, of decoding, and of touching.
+ACK: Final = struct.Struct("<ddd")
 # Before the bytes on a plain socket: how many follow. 0 asks for what was agreed on.
 LENGTH: Final = struct.Struct("<Q")
 # What a message may have beyond the bytes of its payload, in headers and names.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
@@ -11,16 +12,18 @@ from bridge.bench.cases import Case
 from bridge.bench.child import Child, Died, Failed
 from bridge.bench.control import Control
 from bridge.bench.formats import FORMATS
-from bridge.bench.lanes import LANES, split
+from bridge.bench.lanes import LANES, MESSAGE_ROOM, split
 from bridge.errors import TransportError, WireError
 
-__all__ = ["First", "Pair", "Sample"]
+__all__ = ["First", "Pair", "Sample", "most_bytes"]
 
 # Until a transfer is given up: so long, and longer by what the slowest link takes for it.
 TRANSFER_SECONDS: Final = 60.0
 SLOWEST_LINK: Final = 1_000_000
-# JSON has up to so many bytes for one of the payload's.
-MAX_EXPANSION: Final = 8
+# For one of the payload's, a message has up to so many bytes: JSON writes the names of categories, and the
+# number of the row beside each.
+EXPANSIONS: Final = {"json": 40}
+EXPANSION: Final = 3
 # And this for the work before and after the transfers.
 WORK_SECONDS: Final = 60.0
 # The size of a payload that only wakes the libraries.
@@ -78,6 +81,8 @@ class Pair:
         Of the server.
     clients
         How many processes fetch, or send, at the same time.
+    cases
+        What it will be asked for. No server makes this computer take larger messages than these explain.
 
     Attributes
     ----------
@@ -85,9 +90,11 @@ class Pair:
         Of the server's sockets, by lane.
     """
 
-    def __init__(self, control: Control, clients: int) -> None:
+    def __init__(self, control: Control, clients: int, cases: Iterable[Case]) -> None:
         self._control = control
         self._count = clients
+        sizes = [most_bytes(case) for case in cases if case.size <= control.hello["max_bytes"]]
+        self._max_bytes = max(sizes, default=MESSAGE_ROOM)
         self._clients: list[Child] = []
         self.restart()
 
@@ -178,9 +185,8 @@ class Pair:
     def _open(self) -> None:
         self.ports: dict[str, int] = _checked_ports(self._control.ask("start"))
         host, _ = split(self._control.url)
-        limit = self._control.hello["max_bytes"]
         for number, client in enumerate(self._clients):
-            client.ask("open", host=host, ports=self.ports, number=number, max_bytes=limit)
+            client.ask("open", host=host, ports=self.ports, number=number, max_bytes=self._max_bytes)
 
     def _prepare(self, case: Case, *, server: bool, clients: bool) -> Any:
         """Have payloads made at the ends that need them, at the same time; return the bytes of one."""
@@ -223,6 +229,11 @@ class Pair:
             raise Failed(failure)
 
 
+def most_bytes(case: Case) -> int:
+    """Return how many bytes a message has at most that carries the payload of a case."""
+    return EXPANSIONS.get(case.format, EXPANSION) * case.size + MESSAGE_ROOM
+
+
 def _checked_ports(ports: Any) -> dict[str, int]:
     """Return the ports that a server named: text in their place could lead elsewhere."""
     numbers: list[Any] = [ports.get(lane) for lane in LANES] if type(ports) is dict else [None]
@@ -232,7 +243,7 @@ def _checked_ports(ports: Any) -> dict[str, int]:
 
 
 def _transfer_seconds(case: Case) -> float:
-    return TRANSFER_SECONDS + MAX_EXPANSION * case.size / SLOWEST_LINK
+    return TRANSFER_SECONDS + most_bytes(case) / SLOWEST_LINK
 
 
 def _encoding(ended: dict[str, Any], number: int, count: int) -> list[float]:

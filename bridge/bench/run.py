@@ -137,7 +137,7 @@ def _measure_memory(state: State, seconds: float) -> None:
             return
         state.progress(f"memory of {case.text}", state.part)
         try:
-            with Pair(state.control, 1) as pair:
+            with state.pair(1) as pair:
                 state.rows[case].memory = pair.memory(case)
         except Failed as exc:
             state.warnings.append(f"The memory of {case.text} is not known: {exc}.")
@@ -148,7 +148,7 @@ def _measure(state: State, rounds: dict[Group, int]) -> None:
     processes = state.settings.processes
     for process in range(processes):
         groups = state.random.sample(list(rounds), len(rounds))
-        with Pair(state.control, state.settings.clients) as pair:
+        with state.pair(state.settings.clients) as pair:
             for number, group in enumerate(groups):
                 done = (process + number / len(groups)) / processes
                 text = f"processes {process + 1} of {processes}: {group.text}"

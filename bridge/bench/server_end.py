@@ -21,6 +21,7 @@ from bridge.bench import exact, payloads
 from bridge.bench.cases import Case
 from bridge.bench.formats import FORMATS
 from bridge.bench.lanes import ACK, LANES, MESSAGE_ROOM, Steady, send_all, tcp_address
+from bridge.limits import Limits
 from bridge.server import Server
 
 __all__ = ["PUSHED", "SERVED", "TOUCH_PUSHED", "ServerEnd"]
@@ -63,7 +64,12 @@ class ServerEnd:
         rep.bind(f"tcp://{host}:{rep_port or '*'}")
         listener = socket.create_server(tcp_address(host, tcp_port))
         # Who started the benchmark's server has said who may reach it.
-        self._server = Server(f"tcp://{host}:{bridge_port}", insecure=True, writable=PUSHED).start()
+        self._server = Server(
+            f"tcp://{host}:{bridge_port}",
+            insecure=True,
+            writable=PUSHED,
+            limits=Limits(upload=max_bytes + MESSAGE_ROOM),
+        ).start()
         self._server.query(self.touch_pushed)
         self._max_bytes = max_bytes
         threading.Thread(target=self._answer_messages, args=(rep,), daemon=True).start()
@@ -151,14 +157,17 @@ class ServerEnd:
         return frames
 
     def _take(self, message: Sequence[Any]) -> bytes:
+        row, frames = FORMATS[self._case.format], [frame.buffer for frame in message]
+        checked = row.checked(frames)
+        self._cpu += checked.cpu
         start = perf_counter()
-        obj = FORMATS[self._case.format].decoded([frame.buffer for frame in message])
+        obj = row.decoded(frames)
         decoded = perf_counter()
         payloads.touch(obj)
         end = perf_counter()
         if self._is_kept:
             self._received = obj
-        return ACK.pack(decoded - start, end - decoded)
+        return ACK.pack(checked.seconds, decoded - start, end - decoded)
 
     # ── a plain socket ────────────────────────────────────────────────────────────────────────────
 
@@ -184,4 +193,4 @@ class ServerEnd:
                 payloads.touch(array)
                 if self._is_kept:
                     self._received = array
-                sock.sendall(ACK.pack(0.0, perf_counter() - start))
+                sock.sendall(ACK.pack(0.0, 0.0, perf_counter() - start))

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from bridge.bench.cases import Case, Group
 from bridge.bench.control import Control
 from bridge.bench.document import Row
+from bridge.bench.pair import Pair
 from bridge.bench.plan import Cost
 
 __all__ = ["Progress", "Settings", "State"]
@@ -71,6 +72,10 @@ class State:
     def part(self) -> float:
         """Which part of the budget is used up; without a budget none."""
         return self.elapsed / self.settings.budget if self.settings.budget else 0.0
+
+    def pair(self, clients: int) -> Pair:
+        """Return fresh processes for all cases: the server's, and those of so many clients."""
+        return Pair(self.control, clients, self.rows)
 
     def open_cases(self) -> list[Case]:
         """Return the cases that are not skipped."""

@@ -24,7 +24,7 @@ TRYING: Final = 0.3
 def try_all(state: State) -> None:
     """Transfer each case twice, the small ones first; verify it, and learn what it costs."""
     start = time.monotonic()
-    with Pair(state.control, state.settings.clients) as pair:
+    with state.pair(state.settings.clients) as pair:
         state.start_seconds = time.monotonic() - start
         for case in sorted(state.open_cases(), key=lambda case: case.size):
             state.progress(f"trying {case.text}", state.part)

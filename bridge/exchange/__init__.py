@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from bridge.errors import IdleTimeout, RemoteError, TransportError
 from bridge.exchange.pool import CONNECT_SECONDS, PIPELINED, Pool
@@ -73,6 +73,13 @@ class Exchange:
         self.url = self._pool.url
         self.inline_bytes = INLINE_BYTES
         self.rate: float | None = None
+
+    def heed(self, hello: dict[str, Any]) -> None:
+        """Send no larger requests than the server says that it takes."""
+        limits = hello.get("limits")
+        most = limits.get("request") if type(limits) is dict else None
+        if type(most) is int:
+            self._pool.most_in_request = most
 
     def ask(self, question: Question) -> Reply:
         """Ask for what comes in one message; see `Pool.ask`."""
@@ -194,7 +201,8 @@ class Exchange:
         RemoteError, TransportError
             As `ask`. Either all of it is served, or nothing has changed.
         """
-        if sum(len(buffer) for buffer in question.buffers) <= INLINE_BYTES:
+        nbytes = sum(len(buffer) for buffer in question.buffers)
+        if nbytes <= min(INLINE_BYTES, self._pool.most_in_request):
             return self._pool.ask(question)
         try:
             return Put(self._pool, question).run()

@@ -13,6 +13,7 @@ from bridge import wire
 from bridge.errors import BridgeError, IdleTimeout, TransportError
 from bridge.exchange.question import Farewell, IdleClock, Question
 from bridge.giving_up import NEVER, Cancelled, check_given_up, given_up_by
+from bridge.limits import STANDARD
 from bridge.tracebacks import hide_frames
 from bridge.transport import Link, Unreachable, with_default_port
 from bridge.wire import Frames, Reply, Request
@@ -54,12 +55,18 @@ class Pool:
         The server's address.
     new_link
         Makes a link to it.
+
+    Attributes
+    ----------
+    most_in_request
+        Bytes of all buffers of a request that the server takes, as far as is known.
     """
 
     def __init__(self, url: str, new_link: Callable[[], Link]) -> None:
         self.url = with_default_port(url)
         self._new_link = new_link
         self.ids = itertools.count(1)
+        self.most_in_request = STANDARD.request
         # A connection within a process does not tell when its server goes: it is used once.
         self._keeps = not self.url.startswith("inproc://")
         self._closed = 0  # how often
@@ -113,7 +120,8 @@ class Pool:
             buffers=question.buffers,
             lengths=question.lengths,
         )
-        link.send(wire.pack_request(request), question.timeout, check_given_up)
+        frames = wire.pack_request(request, most=self.most_in_request)
+        link.send(frames, question.timeout, check_given_up)
         return request_id
 
     @contextlib.contextmanager

@@ -243,7 +243,7 @@ class Put:
         self._pool = pool
         self._token = {"transfer": secrets.token_urlsafe(16)}
         self._range = EndToEnd(question.buffers)
-        self._windows = Windows(self._range.total)
+        self._windows = Windows(self._range.total, largest=pool.most_in_request)
         self._question = replace(
             question,
             keys={**question.keys, **self._token},

@@ -26,7 +26,7 @@ from bridge.codecs.ipc import read_stream, write_stream
 from bridge.errors import BridgeError, IdleTimeout, WireError
 from bridge.exchange.question import Answer, Farewell, Question
 from bridge.exchange.windows import Fetch, Put
-from bridge.limits import Limits
+from bridge.limits import STANDARD, Limits
 from bridge.remote.frame import frame_of
 from bridge.service import Service
 from bridge.wire import Frame, Reply
@@ -297,6 +297,7 @@ class _Pool:
     """Stands for a pool with one link, and for that link: gives the replies of an input."""
 
     url = "tcp://fuzz"
+    most_in_request = STANDARD.request
 
     def __init__(self, replies: list[list[bytes]]) -> None:
         self._replies = iter(replies)

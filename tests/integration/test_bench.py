@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import jsonschema
+import pyarrow as pa
 import pytest
 import zmq
 from click.testing import CliRunner
@@ -18,6 +20,7 @@ from click.testing import CliRunner
 import bridge
 from bridge.bench import record, serve
 from bridge.bench.cases import Case
+from bridge.bench.child import Child, Failed
 from bridge.bench.control import Control
 from bridge.bench.pair import Pair
 from bridge.bench.run import ROUNDS
@@ -164,7 +167,7 @@ def test_pickles_that_are_pushed_are_decoded_where_that_is_allowed_alone(url):
     with (
         serving("--allow-pickle") as (lenient, _),
         Control(lenient) as control,
-        Pair(control, 1) as pair,
+        Pair(control, 1, [case]) as pair,
     ):
         assert pair.first(case).changes == []
 
@@ -265,8 +268,8 @@ def test_a_frame_that_is_too_long_is_not_read(url):
 
 
 def test_garbage_on_the_sockets_of_a_worker_does_not_end_it(url):
-    with Control(url) as control, Pair(control, 1) as pair:
-        case = Case("push", "raw", "f8", 1000)
+    case = Case("push", "raw", "f8", 1000)
+    with Control(url) as control, Pair(control, 1, [case]) as pair:
         assert pair.first(case).changes == []
         ports = pair.ports
         for port in ports.values():
@@ -279,6 +282,76 @@ def test_garbage_on_the_sockets_of_a_worker_does_not_end_it(url):
                 req.send_multipart(frames)
                 assert req.recv() == b""
         assert pair.first(case).changes == []
+
+
+def hostile_stream():
+    """An Arrow stream with a text that ends far behind all others: who decodes it reads any memory, or dies."""
+    table = pa.table({"x": ["abc"]})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes().replace(b"\0\0\0\0\3\0\0\0", b"\0\0\0\0\3\0\0\1")
+
+
+def test_a_hostile_stream_of_arrow_that_is_pushed_is_refused(url):
+    case = Case("push", "arrow", "frame-category", 1000)
+    with Control(url) as control, Pair(control, 1, [case]) as pair:
+        assert pair.first(case).changes == []
+        with zmq.Context() as context, context.socket(zmq.REQ) as req:
+            req.setsockopt(zmq.LINGER, 0)
+            req.connect(f"tcp://127.0.0.1:{pair.ports['rep']}")
+            req.send(hostile_stream())
+            assert req.recv() == b""
+        assert "WireError: not a valid Arrow stream" in control.ask("end")["failure"]
+        assert pair.first(case).changes == []
+
+
+@contextlib.contextmanager
+def client_of(url, answer, *, max_bytes):
+    """A client's process that is answered so where it asks for a payload."""
+    with (
+        Control(url) as control,
+        zmq.Context() as context,
+        context.socket(zmq.REP) as rep,
+        contextlib.closing(Child("client")) as client,
+    ):
+        rep.setsockopt(zmq.LINGER, 0)
+        port = rep.bind_to_random_port("tcp://127.0.0.1")
+        ports = control.ask("start") | {"rep": port}
+        client.ask("open", host="127.0.0.1", ports=ports, number=0, max_bytes=max_bytes)
+
+        def answer_once():
+            rep.recv()
+            rep.send(answer)
+
+        thread = threading.Thread(target=answer_once)
+        thread.start()
+        yield client
+        thread.join()
+
+
+def test_a_hostile_stream_of_arrow_from_a_server_is_refused(url):
+    case = Case("pull", "arrow", "frame-category", 1000)
+    with client_of(url, hostile_stream(), max_bytes=2**20) as client:
+        client.ask("prepare", case=case, making=True, timeout=30)
+        with pytest.raises(Failed, match="WireError: not a valid Arrow stream"):
+            client.ask("once", verifying=True)
+
+
+def test_a_server_cannot_send_more_than_what_is_wanted(url):
+    case = Case("pull", "zmq", "u1", 1000)
+    with client_of(url, bytes(2**20 + 1), max_bytes=2**20) as client:
+        client.ask("prepare", case=case, making=True, timeout=0.5)
+        with pytest.raises(Failed, match="did not answer in time"):
+            client.ask("once", verifying=True)
+
+
+def test_a_client_takes_no_more_than_its_largest_payload_explains(url, monkeypatch):
+    opened = []
+    monkeypatch.setattr(Child, "ask", lambda client, do, **options: opened.append(options))
+    case = Case("pull", "raw", "f8", 2**20)
+    with Control(url) as control, Pair(control, 1, [case]):
+        assert 2**20 < opened[0]["max_bytes"] < 5 * 2**20
 
 
 def test_a_server_for_others_must_be_asked_for():
@@ -304,7 +377,7 @@ def test_a_port_that_is_taken_is_named():
         url, _ = stack.enter_context(serving("--bind", f"tcp://127.0.0.1:{port}"))
         control = stack.enter_context(Control(url))
         with pytest.raises(TransportError, match=r"Address already in use.* the three ports after P"):
-            Pair(control, 1)
+            Pair(control, 1, [])
 
 
 # ── what goes wrong ───────────────────────────────────────────────────────────────────────────────
@@ -333,7 +406,7 @@ def test_a_server_cannot_send_its_client_elsewhere(url, monkeypatch):
 
     monkeypatch.setattr(Control, "ask", ask)
     with Control(url) as control, pytest.raises(bridge.WireError, match="expected a port for rep, tcp"):
-        Pair(control, 1)
+        Pair(control, 1, [])
 
 
 def test_a_server_that_is_gone_is_noticed_by_its_connection():
@@ -417,7 +490,7 @@ def _answers(url, orders):
 )
 def test_the_peak_of_memory_is_the_copies_that_a_format_makes(url, format_, client, server):
     case = Case("pull", format_, "f8", 64 * 2**20)
-    with Control(url) as control, Pair(control, 1) as pair:
+    with Control(url) as control, Pair(control, 1, [case]) as pair:
         peaks = pair.memory(case)
     assert peaks is not None
     assert peaks["client"] / case.size == pytest.approx(client, abs=0.3)

@@ -11,13 +11,15 @@ import numpy as np
 import pytest
 
 import bridge
-from bridge.limits import Limits
+from bridge.limits import STANDARD, Limits
 from tests.faults.memory import only_on_linux
 from tests.faults.proxy import Proxy
 from tests.fuzz.targets import shake_hands
 from tests.integration.conftest import until
 
+KIB = 1024
 MIB = 1024 * 1024
+FREE = "tcp://127.0.0.1:0"
 
 
 @pytest.fixture
@@ -25,13 +27,17 @@ def serve():
     servers = []
 
     def serve(**limits):
-        servers.append(bridge.Server("tcp://127.0.0.1:0", limits=Limits(**limits)))
+        servers.append(bridge.Server(FREE, limits=Limits(**limits)))
         servers[-1]["x"] = np.arange(5)
         return servers[-1].start()
 
     yield serve
     for server in servers:
         server.close()
+
+
+def len_of(x):
+    return len(x)
 
 
 def connection_to(server):
@@ -99,6 +105,44 @@ def test_beyond_the_limit_those_connections_go_that_never_asked_for_anything(ser
             stranger.close()
         assert closed >= 2
         assert list(client.read("x")) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("nbytes", [MIB + 1, 3 * MIB, 30 * MIB])
+def test_arguments_beyond_the_limit_of_a_server_are_refused_here_with_the_way_out(serve, nbytes):
+    server = serve(request=MIB)
+    server.query(len_of)
+    with bridge.connect(server.url) as client:
+        assert client.call("len_of", x=bytes(MIB)) == MIB
+        with pytest.raises(bridge.EncodeError, match=f"has {nbytes} bytes .* takes {MIB}, .* put large"):
+            client.call("len_of", x=bytes(nbytes))
+        assert client.call("len_of", x=b"abc") == 3
+
+
+def test_a_server_may_take_larger_arguments_than_others(serve):
+    server = serve(request=70 * MIB)
+    server.query(len_of)
+    with bridge.connect(server.url) as client:
+        assert client.call("len_of", x=bytes(65 * MIB)) == 65 * MIB
+
+
+@pytest.mark.parametrize("request_bytes", [64 * KIB, MIB])
+def test_what_is_put_comes_in_parts_that_the_server_takes(serve, request_bytes):
+    array = np.arange(4 * MIB)
+    with (
+        bridge.Server(FREE, writable=True, limits=Limits(request=request_bytes)) as server,
+        bridge.connect(server.url) as client,
+    ):
+        for size in (10_000, 4 * MIB):  # one that fits into a usual request, and one of many parts
+            client.put("y", array[:size])
+            assert np.array_equal(client.read("y"), array[:size])
+
+
+@pytest.mark.parametrize("limits", [None, {}, {"request": None}, {"request": "1"}, {"request": True}])
+def test_a_server_that_says_nothing_of_its_limits_has_those_of_the_protocol(serve, limits):
+    client = bridge.connect(serve().url)
+    client._exchange.heed({"limits": limits})
+    assert client._exchange._pool.most_in_request == STANDARD.request
+    client.close()
 
 
 def test_a_query_that_takes_too_long_is_stopped(serve):

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
@@ -301,6 +302,46 @@ def test_a_transfer_ends_where_the_key_is_taken_back(server, home):
 
     with bridge.connect(server.url) as b, pytest.raises(PermissionError):
         b.read("large", progress=progress)
+
+
+def test_a_follower_whose_key_is_taken_back_gets_no_more_rows(server, home, caplog):
+    caplog.set_level("INFO", "bridge.audit")
+    log = server.channel("log")
+    log.append([1, 2])
+    with bridge.connect(server.url) as b, ThreadPoolExecutor(1) as threads:
+        followed = b.follow("log", start="begin")
+        assert list(next(followed)) == [1, 2]
+        following = threads.submit(next, followed)
+        until(lambda: log._waiting)
+        clients.deny(home, "ada")
+        log.append([3])
+        with pytest.raises(PermissionError, match="your key is not allowed any more"):
+            following.result(SECONDS)
+    assert caplog.messages[-1].endswith(" forbidden")
+
+
+@pytest.mark.parametrize("way", ["call", "stream"])
+def test_a_caller_whose_key_is_taken_back_gets_no_result(server, home, way):
+    began, may_end = threading.Event(), threading.Event()
+
+    def secret():
+        began.set()
+        may_end.wait()
+        return 42
+
+    def secrets():
+        yield secret()
+
+    server.query(secret)
+    server.stream(secrets)
+    with bridge.connect(server.url) as b, ThreadPoolExecutor(1) as threads:
+        ask = {"call": lambda: b.call("secret"), "stream": lambda: next(b.stream("secrets"))}[way]
+        asked = threads.submit(ask)
+        assert began.wait(SECONDS)
+        clients.deny(home, "ada")
+        may_end.set()
+        with pytest.raises(PermissionError, match="your key is not allowed any more"):
+            asked.result(SECONDS)
 
 
 def test_who_may_only_read_is_told_so(home):

@@ -50,6 +50,15 @@ def test_what_is_kept_is_counted_for_a_key_or_else_for_a_connection(entrance):
     assert ask(entrance_to(URL, keys=None, insecure=False), "").client == b"connection"
 
 
+def test_who_asked_has_the_rights_of_now(tmp_path, entrance):
+    peer = ask(entrance, KEY)
+    assert peer.now() == EVERYTHING
+    limit(tmp_path, only=("log",))
+    assert (peer.rights, peer.now().only) == (EVERYTHING, ("log",))
+    clients.deny(tmp_path / "home", KEY)
+    assert peer.now() is NOTHING
+
+
 def test_the_servers_key_stays_the_same(tmp_path, entrance):
     again = entrance_to(URL, keys=str(tmp_path / "home"), insecure=False)
     assert entrance.address(URL) == again.address(URL)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import queue
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,6 +198,74 @@ def test_who_has_no_rights_any_more_is_told_so_whatever_it_asks(service, op):
     failure = error(ask(service, op, Peer(rights=NOTHING), buffers=buffers, **keys))
     assert failure["code"] == "forbidden"
     assert "your key is not allowed any more" in failure["message"]
+
+
+# ── rights that change while a request waits ──────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def gate():
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+@pytest.fixture
+def slow(gate):
+    """A service that makes what is asked for when the gate opens."""
+
+    def slow():
+        gate.wait()
+        return 1
+
+    with ThreadPoolExecutor(1) as executor:
+        service = Service(executor=executor)
+        service.query(slow)
+        service.channel("log")
+        yield service
+        gate.set()
+
+
+WAITING: dict[str, tuple[str, dict[str, Any]]] = {
+    "who follows": ("get", {"name": "log", "start": 0, "wait": 60}),
+    "who calls": ("call", {"name": "slow"}),
+    "who waits for what was called": ("wait", {"call": MARK}),
+}
+
+
+def answer_after(service, gate, who, change):
+    """The answer to a request of a key whose rights change while it waits."""
+    op, keys = WAITING[who]
+    rights = Rights()
+    peer = Peer(key="ada SHA256:ada", rights=rights, now=lambda: rights)
+    if op == "wait":
+        assert outcome(ask(service, "call", peer, name="slow", call=MARK, wait=0))["call"] == MARK
+    replies = queue.SimpleQueue()
+    service.begin(wire.pack_request(Request(id=1, op=op, keys=keys)), replies.put, peer)
+    assert replies.empty()
+    rights = change
+    gate.set()
+    service["log"].append([1, 2])
+    service.tick()
+    return outcome(replies.get(timeout=30))
+
+
+@pytest.mark.parametrize("change", [NOTHING, Rights(only=("other",))], ids=["denied", "narrowed"])
+@pytest.mark.parametrize("who", WAITING)
+def test_who_loses_its_rights_while_it_waits_gets_nothing_more(slow, gate, who, change):
+    assert answer_after(slow, gate, who, change) == "forbidden"
+
+
+@pytest.mark.parametrize(
+    "change", [Rights(), Rights(may_write=False), Rights(only=("*",)), Rights(requests_per_second=1.0)]
+)
+@pytest.mark.parametrize("who", WAITING)
+def test_who_may_still_have_the_answer_gets_it(slow, gate, who, change):
+    assert "object" in answer_after(slow, gate, who, change)
+
+
+def test_other_names_do_not_matter_to_who_waits_for_one(slow, gate):
+    assert "object" in answer_after(slow, gate, "who follows", Rights(only=("log",)))
 
 
 def test_patterns_are_of_whole_names_and_case_counts():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
@@ -10,10 +11,13 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from bridge.bench import exact, formats, payloads
+from bridge.bench.cases import Case
 from bridge.bench.formats import FORMATS
+from bridge.bench.pair import most_bytes
 from bridge.errors import BridgeError, WireError
 
 NAMES = [*payloads.DTYPES, "f8-F", "f8-strided", "struct-F", *payloads.FRAMES]
@@ -55,6 +59,23 @@ def test_json_loses_order_digits_and_what_describes_a_frame():
     assert "attrs were lost" in changes
     assert "index: the frequency was lost" in changes
     assert "dtype int32 became int64" in changes
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("format_", CARRIERS)
+def test_no_message_is_longer_than_a_client_takes(format_, name):
+    with contextlib.suppress(TypeError):  # JSON and complex numbers
+        for size in (1, 1000, 200_000) if carried_by(format_, name) else ():
+            frames = FORMATS[format_].encoded(payloads.build(name, size))
+            nbytes = sum(memoryview(frame).nbytes for frame in frames)
+            assert nbytes < most_bytes(Case("pull", format_, name, size))
+
+
+@pytest.mark.parametrize("name", payloads.FRAMES)
+def test_what_arrow_writes_of_a_payload_passes_the_check(name):
+    row = FORMATS["arrow"]
+    checked = row.checked(received(row.encoded(payloads.build(name, 20_000))))
+    assert checked.seconds > 0
 
 
 def test_arrow_loses_the_frequency_of_an_index():
@@ -125,6 +146,36 @@ def test_the_unpickler_makes_no_copy_that_pickle_does_not():
     result = formats._Unpickler(file).load()
     assert exact.changes(payload, result) == []
     assert max(reads) > payload.nbytes - 2 * formats.READ_AHEAD
+
+
+# ── Arrow ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _stream(column):
+    table = pa.table({"x": column})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+ARROW = {
+    "an index outside of its dictionary": _stream(
+        pa.DictionaryArray.from_arrays(pa.array([0, 1_000_000]), pa.array(["a"]), safe=False)
+    ),
+    "a text that ends behind the others": _stream(pa.array(["abc"])).replace(
+        b"\0\0\0\0\3\0\0\0", b"\0\0\0\0\3\0\0\1"
+    ),
+    "a text that is no UTF-8": _stream(pa.array(["abcdef"])).replace(b"abcdef", b"abc\xffef"),
+    "half a stream": _stream(pa.array(["abc"]))[:200],
+    "no stream": b"ARROW1\0\0",
+}
+
+
+@pytest.mark.parametrize("stream", ARROW.values(), ids=ARROW)
+def test_a_hostile_stream_of_arrow_is_not_decoded(stream):
+    with pytest.raises(WireError, match="not a valid Arrow stream"):
+        FORMATS["arrow"].checked([memoryview(stream)])
 
 
 # ── pickles ───────────────────────────────────────────────────────────────────────────────────────

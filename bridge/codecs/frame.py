@@ -318,7 +318,13 @@ def _decode_extras(obj: Any, descriptor: Descriptor, reader: BufferReader) -> No
         check(type(attrs) is dict, f"attrs are a {type(attrs).__qualname__}; expected a dict")
         obj.attrs = attrs
     if "unique" in descriptor:
-        obj.flags.allows_duplicate_labels = not field(descriptor, "unique", bool)
+        unique = field(descriptor, "unique", bool)
+        # Before pandas looks: it would print the whole object in its error.
+        check(
+            not unique or all(axis.is_unique for axis in obj.axes),
+            "labels are said to be unique, and are not",
+        )
+        obj.flags.allows_duplicate_labels = not unique
 
 
 def _refusal(cls: type) -> str:

@@ -250,7 +250,7 @@ def test_parts_of_a_series_are_checked(change, match):
 
 def test_labels_that_are_not_unique_cannot_claim_to_be():
     descriptor, received = _received(pd.Series([1, 2], index=[7, 7]))
-    with pytest.raises(WireError, match="duplicates"):
+    with pytest.raises(WireError, match="said to be unique"):
         codecs.decode({**descriptor, "unique": True}, received)
 
 

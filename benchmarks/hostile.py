@@ -49,7 +49,7 @@ class Row:
         Seconds that a read takes, but for one in a hundred.
     grown
         Bytes that the server's memory grew.
-    descriptors
+    sockets
         That it had left open 10 s later.
     """
 
@@ -59,19 +59,19 @@ class Row:
     elsewhere: float
     here: float
     grown: int
-    descriptors: int
+    sockets: int
 
     def __str__(self) -> str:
         times = "".join(
             f"{1e6 * seconds:>8.0f} µs" for seconds in (self.alone, self.elsewhere, self.here)
         )
         ratios = f"{self.here / self.alone:>8.1f}{self.here / self.elsewhere:>8.1f}"
-        return f"{self.stranger:34}{times}{ratios}{self.grown / MIB:>8.0f} MiB{self.descriptors:>+6}"
+        return f"{self.stranger:34}{times}{ratios}{self.grown / MIB:>8.0f} MiB{self.sockets:>+9}"
 
 
 HEAD = (
     f"{'stranger':34}{'alone':>11}{'elsewhere':>11}{'here':>11}"
-    f"{'/alone':>8}{'/elsew.':>8}{'memory':>12}{'fds':>6}"
+    f"{'/alone':>8}{'/elsew.':>8}{'memory':>12}{'sockets':>9}"
 )
 
 
@@ -83,7 +83,7 @@ def measure(name: str, folder: str) -> Row:
         bridge.connect(url, timeout=30.0) as client,
     ):
         p99(client)
-        before, open_before = resident(server.pid), descriptors(server.pid)
+        before, open_before = resident(server.pid), sockets(server.pid)
         forget_peak(server.pid)
         rounds: list[tuple[float, float, float]] = []
         for _ in range(ROUNDS):
@@ -96,7 +96,7 @@ def measure(name: str, folder: str) -> Row:
             rounds.append((alone, elsewhere, here))
         grown = peak(server.pid) - before
         patience = time.monotonic() + 10.0  # it answers all that came before it hears of the end
-        while (left := descriptors(server.pid) - open_before) > 0 and time.monotonic() < patience:
+        while (left := sockets(server.pid) - open_before) > 0 and time.monotonic() < patience:
             time.sleep(0.1)
     alone, elsewhere, here = (median(column) for column in zip(*rounds, strict=True))
     return Row(
@@ -106,7 +106,7 @@ def measure(name: str, folder: str) -> Row:
         elsewhere=elsewhere,
         here=here,
         grown=grown,
-        descriptors=left,
+        sockets=left,
     )
 
 
@@ -129,11 +129,19 @@ def busy(name: str, url: str) -> Iterator[None]:
         os.setpriority(os.PRIO_PROCESS, stranger.pid, 19)
         line_of(stranger)
         yield
+        if stranger.poll() is not None:
+            raise RuntimeError(
+                f"the stranger {name!r} ended by itself; what was measured is nobody's doing"
+            )
 
 
-def descriptors(pid: int) -> int:
-    """How many file descriptors a process has open."""
-    return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208
+def sockets(pid: int) -> int:
+    """How many sockets a process has open. What else it opens is its own."""
+    count = 0
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            count += str(path.readlink()).startswith("socket:")
+    return count
 
 
 @contextlib.contextmanager
@@ -147,7 +155,7 @@ def keyring() -> Iterator[str]:
 
 
 @click.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, type=click.Choice(list(strangers.STRANGERS)))
 @click.option("--out", type=click.Path(path_type=Path), help="A JSON file for the figures.")
 def main(names: tuple[str, ...], out: Path | None) -> None:
     """Print a row for each stranger."""

@@ -347,10 +347,11 @@ class Client(Mapping[str, Any]):
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"url": self.url, "timeout": self.timeout}
+        return {"url": self.url, "timeout": self.timeout, "hello": self._hello}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._start(**state)
+        self._start(state["url"], state["timeout"])
+        self._heed(state["hello"])
 
     def __dask_tokenize__(self) -> Any:
         return "zbridge", self.url
@@ -392,12 +393,15 @@ class Client(Mapping[str, Any]):
     def _rate(self) -> float | None:
         return self._exchange.rate
 
+    def _heed(self, hello: dict[str, Any]) -> None:
+        self._hello = hello
+        self._exchange.heed(hello)
+
     def _handshake(self, seconds: float) -> None:
         self._reach.open()  # to type a password for ssh may take longer
         deadline = time.monotonic() + seconds
         reply = self._ask("hello", {"client": {"features": []}}, timeout=seconds)
-        self._hello = reply.key("hello", dict)
-        self._exchange.heed(self._hello)
+        self._heed(reply.key("hello", dict))
         self._entries(lambda: max(deadline - time.monotonic(), 0.0))
 
     def _fetch(

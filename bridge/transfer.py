@@ -29,6 +29,7 @@ from bridge.limits import STANDARD, Limits
 
 __all__ = [
     "MAX_IN_FLIGHT",
+    "MIN_WINDOW",
     "Download",
     "EndToEnd",
     "Inbox",

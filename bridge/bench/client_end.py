@@ -7,6 +7,7 @@ before the request, or the encoding of what is pushed, until a byte of each page
 from __future__ import annotations
 
 import gc
+import math
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from bridge.bench.child import Failed
 from bridge.bench.formats import FORMATS
 from bridge.bench.lanes import ACK, Steady, receive_into, send_all, tcp_address
 from bridge.bench.server_end import PUSHED, SERVED, TOUCH_PUSHED
+from bridge.errors import WireError
 
 __all__ = ["ClientEnd"]
 
@@ -77,13 +79,14 @@ class ClientEnd:
     def open(self, *, host: str, ports: Mapping[str, int], number: int, max_bytes: int) -> None:
         """Connect to a worker of the server, as the client of a number below 256.
 
-        More than `max_bytes` in one message are not taken.
+        More than `max_bytes` in one message are not taken. What zbridge itself fetches has no bound but memory.
         """
         self._number = bytes([number])
         self._name = f"{PUSHED}{number}"
         self._req: Any = zmq.Context.instance().socket(zmq.REQ)
         self._req.setsockopt(zmq.LINGER, 0)
         self._req.setsockopt(zmq.MAXMSGSIZE, max_bytes)
+        self._max_bytes = max_bytes
         self._req.connect(f"tcp://{host}:{ports['rep']}")
         self._sock = socket.create_connection(tcp_address(host, ports["tcp"]), timeout=CONNECT_SECONDS)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -164,13 +167,19 @@ class ClientEnd:
         self._req.send_multipart(frames, copy=False)
         (answer,) = self._answer()
         end = perf_counter()
-        check, decode, touch = ACK.unpack(answer.buffer)
+        check, decode, touch = _seconds(answer.buffer)
         wire = sum(memoryview(frame).nbytes for frame in frames)
         return Took(end - start - check, encoded - start, decode, touch, wire), None
 
     def _answer(self) -> Any:
+        frames: list[Any] = []
+        room = self._max_bytes
         try:
-            frames = self._req.recv_multipart(copy=False)
+            while not frames or frames[-1].more:
+                frames.append(self._req.recv(copy=False))
+                room -= len(frames[-1])
+                if room < 0:
+                    raise Failed("the server sent more than the case explains")
         except zmq.Again as exc:
             raise Failed("the server did not answer in time") from exc
         if not frames[0].buffer.nbytes:
@@ -194,7 +203,7 @@ class ClientEnd:
         send_all(self._sock, self._obj)
         receive_into(self._sock, memoryview(answer))
         end = perf_counter()
-        *_, touch = ACK.unpack(answer)
+        *_, touch = _seconds(answer)
         return Took(end - start, touch=touch, wire=self._obj.nbytes), None
 
     # ── zbridge ───────────────────────────────────────────────────────────────────────────────────
@@ -218,3 +227,11 @@ class ClientEnd:
         # The other formats answer when the payload was touched; put does when it is there.
         touch = self._bridge.call(TOUCH_PUSHED, name=self._name)
         return Took(seconds + touch, touch=touch), None
+
+
+def _seconds(answer: Any) -> tuple[float, ...]:
+    """Return the times that a server says it took."""
+    times = ACK.unpack(answer)
+    if not all(0.0 <= seconds < math.inf for seconds in times):
+        raise WireError(f"the server says that it took {times} seconds")
+    return times

@@ -13,6 +13,7 @@ from bridge.errors import TransportError, WireError
 __all__ = [
     "ACK",
     "DEFAULT_URL",
+    "EXPANSION",
     "LANES",
     "MESSAGE_ROOM",
     "Steady",
@@ -31,6 +32,8 @@ LANES: Final = ("rep", "tcp", "bridge")
 ACK: Final = struct.Struct("<ddd")
 # Before the bytes on a plain socket: how many follow. 0 asks for what was agreed on.
 LENGTH: Final = struct.Struct("<Q")
+# For one of the payload's, a message has up to so many bytes.
+EXPANSION: Final = 3
 # What a message may have beyond the bytes of its payload, in headers and names.
 MESSAGE_ROOM: Final = 1024 * 1024
 # Up to here bytes are sent together with their length: two packets would be two round trips' worth of work.

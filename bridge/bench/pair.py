@@ -12,7 +12,7 @@ from bridge.bench.cases import Case
 from bridge.bench.child import Child, Died, Failed
 from bridge.bench.control import Control
 from bridge.bench.formats import FORMATS
-from bridge.bench.lanes import LANES, MESSAGE_ROOM, split
+from bridge.bench.lanes import EXPANSION, LANES, MESSAGE_ROOM, split
 from bridge.errors import TransportError, WireError
 
 __all__ = ["First", "Pair", "Sample", "most_bytes"]
@@ -20,10 +20,8 @@ __all__ = ["First", "Pair", "Sample", "most_bytes"]
 # Until a transfer is given up: so long, and longer by what the slowest link takes for it.
 TRANSFER_SECONDS: Final = 60.0
 SLOWEST_LINK: Final = 1_000_000
-# For one of the payload's, a message has up to so many bytes: JSON writes the names of categories, and the
-# number of the row beside each.
+# JSON writes the names of categories, and the number of the row beside each; other formats: `EXPANSION`.
 EXPANSIONS: Final = {"json": 40}
-EXPANSION: Final = 3
 # And this for the work before and after the transfers.
 WORK_SECONDS: Final = 60.0
 # The size of a payload that only wakes the libraries.

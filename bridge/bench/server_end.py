@@ -20,7 +20,7 @@ from bridge import codecs
 from bridge.bench import exact, payloads
 from bridge.bench.cases import Case
 from bridge.bench.formats import FORMATS
-from bridge.bench.lanes import ACK, LANES, MESSAGE_ROOM, Steady, send_all, tcp_address
+from bridge.bench.lanes import ACK, EXPANSION, LANES, MESSAGE_ROOM, Steady, send_all, tcp_address
 from bridge.limits import Limits
 from bridge.server import Server
 
@@ -68,7 +68,7 @@ class ServerEnd:
             f"tcp://{host}:{bridge_port}",
             insecure=True,
             writable=PUSHED,
-            limits=Limits(upload=max_bytes + MESSAGE_ROOM),
+            limits=Limits(upload=EXPANSION * max_bytes + MESSAGE_ROOM),
         ).start()
         self._server.query(self.touch_pushed)
         self._max_bytes = max_bytes

@@ -19,10 +19,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
-from bridge.errors import IdleTimeout, RemoteError, TransportError
+from bridge.errors import EncodeError, IdleTimeout, RemoteError, TransportError
 from bridge.exchange.pool import CONNECT_SECONDS, PIPELINED, Pool
 from bridge.exchange.question import Answer, Question, Receipt
 from bridge.exchange.windows import Fetch, Put
+from bridge.limits import STANDARD
+from bridge.transfer import MIN_WINDOW
 from bridge.transport import Link, Unreachable
 from bridge.wire import Reply
 
@@ -78,8 +80,8 @@ class Exchange:
         """Send no larger requests than the server says that it takes."""
         limits = hello.get("limits")
         most = limits.get("request") if type(limits) is dict else None
-        if type(most) is int:
-            self._pool.most_in_request = most
+        if type(most) is int and most >= 0:
+            self._pool.most_in_request = min(most, STANDARD.reply)  # what a message may have anyway
 
     def ask(self, question: Question) -> Reply:
         """Ask for what comes in one message; see `Pool.ask`."""
@@ -200,10 +202,18 @@ class Exchange:
         ------
         RemoteError, TransportError
             As `ask`. Either all of it is served, or nothing has changed.
+        EncodeError
+            If the server takes too little in a request.
         """
         nbytes = sum(len(buffer) for buffer in question.buffers)
         if nbytes <= min(INLINE_BYTES, self._pool.most_in_request):
             return self._pool.ask(question)
+        most = self._pool.most_in_request
+        if most < MIN_WINDOW:
+            raise EncodeError(
+                f"{nbytes} bytes are to be put, and this server takes {most} in a request; it must take "
+                f"{MIN_WINDOW} for larger objects to be put in parts"
+            )
         try:
             return Put(self._pool, question).run()
         except RemoteError as exc:

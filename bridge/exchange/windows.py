@@ -182,12 +182,10 @@ class Fetch:
 
     def _pull(self) -> None:
         pool, clock, token = self._pool, self._clock, {"transfer": self._token}
-        farewell = self._question.farewell
-        if (
-            "done",
-            token,
-        ) not in farewell:  # also after Ctrl-C, the server need not keep what nobody will fetch
-            farewell.append(("done", token))
+        # Also after Ctrl-C: the server need not keep what nobody will fetch.
+        done, farewell = ("done", token), self._question.farewell
+        if done not in farewell:
+            farewell.append(done)
         with pool.link(self._question, clock) as link:
 
             def send(offset: int, length: int) -> int:
@@ -197,7 +195,7 @@ class Fetch:
             move(self._download, link, clock, send=send, report=self._report)
             with contextlib.suppress(TransportError):
                 pool.send(link, Question(op="done", keys=token, timeout=clock.left))
-        farewell.remove(("done", token))
+        farewell.remove(done)
 
     def _ask_again(self, cause: RemoteError) -> Reply:
         """Ask the question once more, for as long as the idle timeout allows."""

@@ -33,7 +33,7 @@ def with_default_port(url: str) -> str:
     scheme, _, address = url.partition("://")
     if scheme == "tcp" and ":" not in address.rpartition("]")[2]:
         return f"{url}:{DEFAULT_PORT}"
-    port = address.rpartition(":")[2]
+    port = address.rpartition(":")[2].lstrip("0")
     if scheme in ("tcp", "bridge") and port.isdecimal() and (len(port) > 5 or int(port) > MAX_PORT):
         raise TransportError(f"{url} has the port {port}; ports are 1 to {MAX_PORT}")
     return url

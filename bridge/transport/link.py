@@ -195,12 +195,11 @@ class Link:
         """
         deadline = time.monotonic() + seconds
         while not self._send_now(frames):
-            if self._socket.poll(milliseconds(WAIT_SLICE), zmq.POLLOUT):
-                continue
+            is_open = self._socket.poll(milliseconds(WAIT_SLICE), zmq.POLLOUT)
             check()
             if not self.is_usable():
                 raise TransportError(f"the connection to {self.url} was lost")
-            if time.monotonic() >= deadline:
+            if not is_open and time.monotonic() >= deadline:
                 raise IdleTimeout(f"{self.url} takes no requests; is its server stopped or overloaded?")
 
     def receive(self, seconds: float, place: Place | None = None) -> list[bytes | memoryview] | None:

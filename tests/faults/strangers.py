@@ -227,11 +227,12 @@ def _swallow(sock: socket.socket) -> None:
 
 def main(name: str, host: str, port: str, server_key: str = "") -> None:
     stranger = Stranger(host, int(port), bytes.fromhex(server_key) or secrets.token_bytes(32))
+    act = STRANGERS[name]
     sys.stdout.write("begins\n")
     sys.stdout.flush()
     while True:
         with contextlib.suppress(OSError):  # it was shown the door
-            STRANGERS[name](stranger)
+            act(stranger)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Ctrl-C before any line of the library: the server's end is free, and the next question is answered."""
+"""Ctrl-C before any line of the library: the server stops what was asked for, and the next answer is right."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ class InterruptedBefore:
         self._left = number
 
     def __enter__(self) -> None:
+        self._others = sys.gettrace()  # such as a meter of coverage
         sys.settrace(self._trace)
 
     def __exit__(
         self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None
     ) -> bool:
-        sys.settrace(None)
+        sys.settrace(self._others)
         return kind is KeyboardInterrupt
 
     @property
@@ -49,7 +50,7 @@ class InterruptedBefore:
         if event == "line":
             self._left -= 1
             if self._left == 0:
-                sys.settrace(None)
+                sys.settrace(self._others)
                 raise KeyboardInterrupt
         return self._trace
 

@@ -324,10 +324,13 @@ def client_of(url, answer, *, max_bytes):
             rep.recv()
             rep.send(answer)
 
-        thread = threading.Thread(target=answer_once)
+        thread = threading.Thread(target=answer_once, daemon=True)
         thread.start()
-        yield client
-        thread.join()
+        try:
+            yield client
+        finally:
+            rep.setsockopt(zmq.RCVTIMEO, 0)
+            thread.join(10)
 
 
 def test_a_hostile_stream_of_arrow_from_a_server_is_refused(url):

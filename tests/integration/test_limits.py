@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import socket
 import struct
 import threading
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import bridge
+from bridge.errors import EncodeError
 from bridge.limits import STANDARD, Limits
 from tests.faults.memory import only_on_linux
 from tests.faults.proxy import Proxy
@@ -137,12 +139,33 @@ def test_what_is_put_comes_in_parts_that_the_server_takes(serve, request_bytes):
             assert np.array_equal(client.read("y"), array[:size])
 
 
-@pytest.mark.parametrize("limits", [None, {}, {"request": None}, {"request": "1"}, {"request": True}])
+@pytest.mark.parametrize(
+    "limits", [None, {}, {"request": None}, {"request": "1"}, {"request": True}, {"request": -1}]
+)
 def test_a_server_that_says_nothing_of_its_limits_has_those_of_the_protocol(serve, limits):
     client = bridge.connect(serve().url)
     client._exchange.heed({"limits": limits})
     assert client._exchange._pool.most_in_request == STANDARD.request
     client.close()
+
+
+def test_what_a_server_says_of_its_limits_goes_with_a_copy_and_has_a_ceiling(serve):
+    with bridge.connect(serve().url) as client:
+        client._hello["limits"]["request"] = 2**20
+        with pickle.loads(pickle.dumps(client)) as copy:
+            assert copy._exchange._pool.most_in_request == 2**20
+        client._exchange.heed({"limits": {"request": 10**30}})
+        assert client._exchange._pool.most_in_request == STANDARD.reply
+
+
+def test_where_requests_must_be_tiny_nothing_large_is_put():
+    with (
+        bridge.Server(FREE, writable=True, limits=Limits(request=1000)) as server,
+        bridge.connect(server.url) as client,
+    ):
+        client.put("x", np.zeros(100))
+        with pytest.raises(EncodeError, match="80000 bytes are to be put, and this server takes 1000"):
+            client.put("x", np.zeros(10_000))
 
 
 def test_a_query_that_takes_too_long_is_stopped(serve):

@@ -147,10 +147,10 @@ def test_nothing_was_read_yet(server):
         assert b.last is None
 
 
-def test_a_pickled_client_carries_its_address_and_no_connection(client):
+def test_a_pickled_client_carries_its_address_and_what_the_server_said_and_no_connection(client):
     copy = pickle.loads(pickle.dumps(client))
     assert (copy.url, copy.timeout) == (client.url, client.timeout)
-    assert copy.info == {}
+    assert copy.info == client.info
     assert repr(copy) == f"<Client {client.url}>"
     np.testing.assert_array_equal(copy.read("run/x"), X)
     copy.close()

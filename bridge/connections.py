@@ -115,10 +115,12 @@ class Connections:
     def _sockets(self) -> Iterator[tuple[int, socket.socket]]:
         """Yield the file descriptors of the connections, and for each a socket to be closed."""
         with contextlib.suppress(OSError):  # without a descriptor to spare, nothing can be seen
-            for path in _DESCRIPTORS.iterdir():
-                sock = _socket_of(path)
+            # All before the first is duplicated: it takes the number of the directory that is read here.
+            numbers = [int(path.name) for path in _DESCRIPTORS.iterdir() if _is_socket(path)]
+            for number in numbers:
+                sock = _socket_of(number)
                 if sock is not None and self._is_ours(sock):
-                    yield int(path.name), sock
+                    yield number, sock
                 elif sock is not None:
                     sock.close()
 
@@ -181,12 +183,17 @@ def _memory() -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _socket_of(path: Path) -> socket.socket | None:
+def _is_socket(path: Path) -> bool:
+    try:
+        return str(path.readlink()).startswith("socket:")
+    except OSError:
+        return False
+
+
+def _socket_of(number: int) -> socket.socket | None:
     """Return another descriptor of a socket; None of what is none, or is no more."""
     try:
-        if not str(path.readlink()).startswith("socket:"):
-            return None
-        number = os.dup(int(path.name))
+        number = os.dup(number)
     except OSError:
         return None
     try:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import bridge
+from bridge.connections import Connections
 from bridge.errors import EncodeError
 from bridge.limits import STANDARD, Limits
 from tests.faults.memory import only_on_linux
@@ -156,6 +157,21 @@ def test_what_a_server_says_of_its_limits_goes_with_a_copy_and_has_a_ceiling(ser
             assert copy._exchange._pool.most_in_request == 2**20
         client._exchange.heed({"limits": {"request": 10**30}})
         assert client._exchange._pool.most_in_request == STANDARD.reply
+
+
+@only_on_linux
+def test_each_connection_is_counted_once_and_an_honest_one_is_never_closed(caplog):
+    """However much it sends in all: what counts is what belongs to no whole message."""
+    with bridge.Server(FREE, writable=True, limits=Limits(unfinished=2**30)) as server:
+        connections = Connections(server._listener.url, Limits(unfinished=2**30))
+        with bridge.connect(server.url) as client:
+            for _ in range(10):
+                client.put("x", np.zeros(2**20))
+                connections._seen = 0.0
+                assert connections.shed(server._listener.messages) == []
+            peers = [key[1] for key in connections._known]
+            assert len(peers) == len(set(peers)) > 0
+        assert "was closed" not in caplog.text
 
 
 def test_where_requests_must_be_tiny_nothing_large_is_put():

@@ -18,7 +18,7 @@ import operator
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator
 from types import TracebackType
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
 
 from bridge import client, remote
 from bridge.giving_up import given_up_by
@@ -68,6 +68,16 @@ class Connecting:
         self._url = url
         self._timeout = timeout
         self._client: Client | None = None
+
+    if not TYPE_CHECKING:  # a type checker knows what is not there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(
+                f"there is no {name!r} before the connection is made; await it first: "
+                "b = await aio.connect(url), or async with aio.connect(url) as b",
+                name=name,
+                obj=self,
+            )
 
     def __await__(self) -> Generator[Any, Any, Client]:
         return self._connect().__await__()
@@ -177,6 +187,7 @@ class Table(_Data):
 
     columns = _attribute("columns")
     num_rows = _attribute("num_rows")
+    shape = _attribute("shape")
     dtypes = _attribute("dtypes")
     schema = _attribute("schema")
     select = _narrowed(remote.RemoteTable.select)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import difflib
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -71,11 +71,12 @@ class Catalogue(MutableMapping[str, Any]):
         """Return the source that is served under a name, not the object that was assigned."""
         served = self._look_up(name)
         if served is None:
-            raise KeyError(name)
+            raise KeyError(_no_such_name(name, self._names()))
         return served
 
     def __delitem__(self, name: str) -> None:
-        del self._sources[name]
+        if self._sources.pop(name, None) is None:
+            raise KeyError(_no_such_name(name, sorted(self._sources)))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names())
@@ -121,14 +122,8 @@ class Catalogue(MutableMapping[str, Any]):
         served = self._look_up(name) if rights.sees(name) else None
         if served is not None:
             return served
-        names = rights.visible(self._names())
-        close = difflib.get_close_matches(name, names[:SIMILAR_NAMES], n=1)
-        hint = (
-            f"did you mean {close[0]!r}?"
-            if close
-            else f"there are {len(names)} names; 'list' gives them"
-        )
-        raise remote_error("not_found", f"no {name!r} here; {hint}", "KeyError")
+        message = _no_such_name(name, rights.visible(self._names()))
+        raise remote_error("not_found", message, "KeyError")
 
     def _names(self) -> list[str]:
         names = set()
@@ -259,6 +254,14 @@ def _source_of(name: str, obj: Any) -> Source:
             "use fewer or shorter names of fields or parameters"
         )
     return source
+
+
+def _no_such_name(name: Any, names: Sequence[str]) -> str:
+    """Return the sentence that says that a name is not there, with the one that was perhaps meant."""
+    close = difflib.get_close_matches(str(name), names[:SIMILAR_NAMES], n=1)
+    if close:
+        return f"no {name!r} here; did you mean {close[0]!r}?"
+    return f"no {name!r} here; there {'is 1 name' if len(names) == 1 else f'are {len(names)} names'}"
 
 
 def _members(served: Served | None) -> Mapping[str, Source]:

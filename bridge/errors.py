@@ -33,6 +33,7 @@ __all__ = [
     "RemoteError",
     "TransportError",
     "WireError",
+    "an",
     "printable",
     "remote_error",
 ]
@@ -192,6 +193,17 @@ _BUILTIN_ERRORS: dict[str, type[Exception]] = {
         ZeroDivisionError,
     )
 }
+
+
+def an(noun: str) -> str:
+    """Return a noun, such as the name of a class, with its article.
+
+    Examples
+    --------
+    >>> an("int"), an("dict"), an("uint8")
+    ('an int', 'a dict', 'a uint8')
+    """
+    return f"{'an' if noun[:1].lower() in 'aeio' else 'a'} {noun}"
 
 
 def printable(text: str) -> str:

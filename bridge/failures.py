@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import textwrap
 import traceback
+from typing import Final
 
-from bridge.errors import EncodeError, RemoteError, WireError, remote_error
+from bridge.errors import EncodeError, RemoteError, WireError, printable, remote_error
 
 __all__ = ["failure_of", "misfit_of", "raised_failure_of"]
+
+# Characters of a traceback in the log.
+MAX_TRACEBACK: Final = 16_000
 
 
 def failure_of(error: BaseException) -> RemoteError:
@@ -41,3 +47,14 @@ def _message(error: BaseException) -> str:
 
 def _builtin_name(error: BaseException) -> str:
     return next(cls.__name__ for cls in type(error).__mro__ if cls.__module__ == "builtins")
+
+
+def _tame_traceback(record: logging.LogRecord) -> bool:
+    """Have the log show a traceback so that a peer, whose text may be in its message, writes no lines there."""
+    if isinstance(record.exc_info, tuple):
+        text = logging.Formatter().formatException(record.exc_info)[:MAX_TRACEBACK]
+        record.exc_text = textwrap.indent(printable(text), "    ")
+    return True
+
+
+logging.getLogger("bridge").addFilter(_tame_traceback)

@@ -22,6 +22,14 @@ from bridge.tunnel import Tunnel
 
 __all__ = ["Reach", "parsed", "reach"]
 
+_SCHEMES = {
+    "tcp": "tcp://host:port",
+    "bridge": "bridge://KEY@host:port",
+    "ssh": "ssh://user@host",
+    "ipc": "ipc://path",
+    "inproc": "inproc://name",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
@@ -65,7 +73,12 @@ def reach(address: str, server_key: str | None = None) -> Reach:
         If the address has no such form, the server is known by another key, or this user has no key.
     """
     address = with_default_port(address)
-    if address.startswith("ssh://"):
+    scheme, _, _ = address.partition("://")
+    if scheme not in _SCHEMES:
+        raise TransportError(
+            f"{address!r} is no address of a server; expected {', '.join(_SCHEMES.values())}"
+        )
+    if scheme == "ssh":
         if server_key is not None:
             raise TransportError(f"{address} takes no key: ssh has its own")
         tunnel = Tunnel(address)

@@ -7,6 +7,7 @@ answer is being made: it takes a function to reply with, now or later, from this
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from bridge.audit import audit, is_audited
 from bridge.calls import END, Call, Calls, Item, Signal
 from bridge.catalogue import Catalogue, check_name, entry_of
 from bridge.codecs import Encoded, strict_json
-from bridge.errors import EncodeError, RemoteError, WireError, remote_error
+from bridge.errors import EncodeError, RemoteError, WireError, an, remote_error
 from bridge.failures import failure_of, raised_failure_of
 from bridge.limits import STANDARD, Limits
 from bridge.rights import ANYBODY, NOTHING, Peer, Rights
@@ -44,6 +45,8 @@ MAX_WAIT = 60.0
 TICK_SECONDS = 1.0
 # Arguments beyond this size are decoded in a thread, and like results they count as held.
 QUICK_BYTES = 64 * 1024
+
+_log = logging.getLogger("bridge")
 
 # A line is written about each of these, for whoever wants it.
 # What these did is done; their replies tell of nothing else.
@@ -295,7 +298,7 @@ class Service(Catalogue):
         name = request.keys["name"]
         source = self.find(name, request.rights)
         if isinstance(source, Query):
-            raise WireError(f"{name!r} is a query function; ask with op 'call'", code="unsupported")
+            raise WireError(f"{name!r} is a query function; call it", code="unsupported")
         if isinstance(source, Channel):
             return self._follow(request, source)
         if "start" in request.keys:
@@ -402,14 +405,14 @@ class Service(Catalogue):
             return "this server is read-only (Server(writable=…) says which names are not)"
         if rights.only:
             return f"your key may use {', '.join(rights.only)}, where the server lets anybody write"
-        allowed = ", ".join(f"{prefix}…" for prefix in self._writable)
-        return f"names that are begin with {allowed} (Server(writable=…) says which)"
+        allowed = " or ".join(map(repr, self._writable))
+        return f"names that may be written begin with {allowed}, as Server(writable=…) says"
 
     def _call(self, request: Request) -> list[Frame] | Later:
         name = request.keys["name"]
         query = self.find(name, request.rights)
         if not isinstance(query, Query):
-            raise WireError(f"{name!r} is no query function; ask with op 'get'", code="unsupported")
+            raise WireError(f"{name!r} is no query function; read it", code="unsupported")
         form = form_of(request)
         arguments = _arguments(request)
         try:
@@ -506,6 +509,7 @@ class Service(Catalogue):
             return self._answers.of_object(request, keys, item.value, held=True)
         if not item.raised:
             return self._answers.failed(request, item.error)
+        _log.error("the query %r raised", request.keys.get("name", ""), exc_info=item.error)
         failure = raised_failure_of(item.error, with_traceback=self._tracebacks)
         return wire.pack_failure(request.id, failure)
 
@@ -590,5 +594,7 @@ def _arguments(request: Request) -> dict[str, Any]:
         return {}
     arguments = codecs.decode(request.keys["args"], request.buffers)
     if type(arguments) is not dict:
-        raise WireError(f"'args' is a {type(arguments).__name__}; expected a dict of arguments by name")
+        raise WireError(
+            f"'args' is {an(type(arguments).__name__)}; expected a dict of arguments by name"
+        )
     return arguments

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bridge.errors import an
+
 __all__ = ["changes"]
 
 
@@ -29,7 +31,7 @@ def changes(sent: Any, came: Any) -> list[str]:
     ['dtype int32 became float64']
     """
     if type(came) is not type(sent):
-        return [f"a {type(sent).__name__} became a {type(came).__name__}"]
+        return [f"{an(type(sent).__name__)} became {an(type(came).__name__)}"]
     found = _of_arrays(sent, came) if isinstance(sent, np.ndarray) else _of_frames(sent, came)
     return list(dict.fromkeys(found))
 

@@ -137,7 +137,7 @@ def _changes(sweeps: Sequence[Sweep], width: int) -> str:
 
 def _notes(sweeps: Sequence[Sweep]) -> str:
     if not any(sweep.measured() for sweep in sweeps):
-        return "Nothing was measured."
+        return "Nothing was measured, for the reasons above."
     return (
         f"Times are until the last page of the result was touched. {CHANGED}: the format changes the data. "
         f"% tcp: of a plain socket's rate. × {REFERENCE}: the time relative to {REFERENCE}, of paired rounds; "

@@ -29,6 +29,9 @@ def try_all(state: State) -> None:
         for case in sorted(state.open_cases(), key=lambda case: case.size):
             state.progress(f"trying {case.text}", state.part)
             row = state.rows[case]
+            row.skipped = _refused(state, case)
+            if row.skipped is not None:  # nothing smaller is tried for its sake
+                continue
             for attempt in [*plan.probes(case, state.costs), case]:
                 row.skipped = _not_tried(state, attempt)
                 if row.skipped is not None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from bridge.errors import an
+
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
@@ -90,7 +92,7 @@ def receive_array(handle: RemoteArray, index: Any, shape: tuple[int, ...], path:
 
 def write(value: Any, form: str, stream: BinaryIO) -> None:
     """Write an array or a table in one of the `FORMS`."""
-    with _shown_as(f"a {type(value).__name__} cannot be written as {form}"):
+    with _shown_as(f"{an(type(value).__name__)} cannot be written as {form}"):
         if form == "npy":
             from numpy.lib import format as npy
 
@@ -121,6 +123,9 @@ def load(path: Path) -> Any:
             import numpy as np
             from numpy.lib import format as npy
 
+            from bridge.sources.choose import source_of
+
+            source_of(path)  # refuses what cannot be sent in the words of `serve`
             return np.asarray(npy.open_memmap(path, mode="r"))
         if form == "parquet":
             from pyarrow import parquet

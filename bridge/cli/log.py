@@ -43,7 +43,7 @@ class JsonFormatter(logging.Formatter):
         """Return the line; a traceback is in it."""
         fields = _fields(record) or {"message": record.getMessage()}
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
+            fields["traceback"] = record.exc_text or self.formatException(record.exc_info)
         head = {"time": self.formatTime(record), "level": record.levelname.lower()}
         return json.dumps(head | fields, ensure_ascii=False)
 

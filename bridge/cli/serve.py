@@ -39,7 +39,8 @@ __all__ = ["serve"]
     "--writable",
     metavar="PREFIX",
     multiple=True,
-    help="Let clients write names that begin so; '' for all. May be repeated.",
+    help="Let clients write names that begin so; '' for all. What they put under names of a served "
+    "directory is written into it as files. May be repeated.",
 )
 @click.option("--keys", is_flag=True, help="Let in only clients with keys, also from this computer.")
 @click.option(

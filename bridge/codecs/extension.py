@@ -45,7 +45,7 @@ from bridge.codecs.values import (
     has_memory,
 )
 from bridge.codecs.zones import decode_zone, encode_zone
-from bridge.errors import EncodeError, WireError
+from bridge.errors import EncodeError, WireError, an
 
 __all__ = ["decode_extension", "encode_extension"]
 
@@ -102,7 +102,7 @@ def encode_extension(values: Any, buffers: list[Buffer]) -> Descriptor:
     rule = _ENCODERS.get(type(values.dtype))
     if rule is None:
         raise EncodeError(
-            f"values of dtype {values.dtype} in a {type(values).__qualname__} cannot be sent; "
+            f"values of dtype {values.dtype} in {an(type(values).__qualname__)} cannot be sent; "
             "convert with .to_numpy() or .astype()"
         )
     name, encoder = rule
@@ -182,7 +182,7 @@ def _decode_categorical(descriptor: Descriptor, reader: BufferReader) -> Any:
     categories = decode_from(descriptor.get("categories"), reader)
     check(
         isinstance(categories, pd.Index) and not isinstance(categories, pd.MultiIndex),
-        f"the categories are a {type(categories).__qualname__}; expected a flat index",
+        f"the categories are {an(type(categories).__qualname__)}; expected a flat index",
     )
     check(has_memory(categories, len(codes)), f"{len(categories)} categories have no memory")
     check_codes(codes, len(categories))
@@ -245,7 +245,7 @@ def _decode_sparse(descriptor: Descriptor, reader: BufferReader) -> Any:
     values = decode_values(descriptor.get("values"), reader)
     check(
         type(values) is np.ndarray and values.ndim == 1,
-        f"sparse values are a {type(values).__qualname__}; expected an array of one axis",
+        f"sparse values are {an(type(values).__qualname__)}; expected an array of one axis",
     )
     if "indices" in descriptor:
         indices = _positions(descriptor["indices"], reader)
@@ -302,7 +302,7 @@ def _decode_arrow(descriptor: Descriptor, reader: BufferReader) -> Any:
     chunked = decode_from(descriptor.get("arrow"), reader)
     check(
         isinstance(chunked, pa.ChunkedArray),
-        f"a {type(chunked).__qualname__} stands where only a chunked Arrow array can be",
+        f"{an(type(chunked).__qualname__)} stands where only a chunked Arrow array can be",
     )
     return _arrays.ArrowExtensionArray(chunked)
 

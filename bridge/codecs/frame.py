@@ -32,7 +32,7 @@ from bridge.codecs.extension import decode_extension, encode_extension
 from bridge.codecs.index import CLASSES, decode_index, decode_name, encode_index, encode_name
 from bridge.codecs.scalars import SCALARS, decode_scalar, encode_scalar
 from bridge.codecs.values import Array, check, decode_array, decode_values, encode_values
-from bridge.errors import EncodeError, WireError
+from bridge.errors import EncodeError, WireError, an
 
 __all__ = ["decode", "encode"]
 
@@ -195,7 +195,7 @@ def _decode_block(
 ) -> list[tuple[Any, Array]]:
     if "table" in descriptor:
         table = decode_from(descriptor["table"], reader)
-        check(isinstance(table, pa.Table), f"a block is a {type(table).__qualname__}, not a table")
+        check(isinstance(table, pa.Table), f"a block is {an(type(table).__qualname__)}, not a table")
         _check_shape((table.num_columns, table.num_rows), (len(placement), rows))
         arrays = map(pd.arrays.ArrowExtensionArray, table.columns)
         return [(array, placement[i : i + 1]) for i, array in enumerate(arrays)]
@@ -296,7 +296,7 @@ def _encode_axis(axis: str, index: pd.Index[Any], buffers: list[Buffer]) -> Desc
 
 def _decode_axis(descriptor: Any, reader: BufferReader) -> Any:
     index = decode_from(descriptor, reader)
-    check(isinstance(index, pd.Index), f"an axis is a {type(index).__qualname__}, not an index")
+    check(isinstance(index, pd.Index), f"an axis is {an(type(index).__qualname__)}, not an index")
     return index
 
 
@@ -315,7 +315,7 @@ def _encode_extras(obj: Any, buffers: list[Buffer]) -> Descriptor:
 def _decode_extras(obj: Any, descriptor: Descriptor, reader: BufferReader) -> None:
     if "attrs" in descriptor:
         attrs = decode_from(descriptor["attrs"], reader)
-        check(type(attrs) is dict, f"attrs are a {type(attrs).__qualname__}; expected a dict")
+        check(type(attrs) is dict, f"attrs are {an(type(attrs).__qualname__)}; expected a dict")
         obj.attrs = attrs
     if "unique" in descriptor:
         unique = field(descriptor, "unique", bool)

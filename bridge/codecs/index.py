@@ -27,7 +27,7 @@ from bridge.codecs.values import (
     encode_values,
     has_memory,
 )
-from bridge.errors import EncodeError, WireError
+from bridge.errors import EncodeError, WireError, an
 
 __all__ = ["CLASSES", "decode_index", "decode_name", "encode_index", "encode_name"]
 
@@ -108,7 +108,7 @@ def decode_index(descriptor: Descriptor, reader: BufferReader) -> Any:
         raise WireError(f"{len(values)} labels of dtype {values.dtype} have no memory")
     index: Any = pd.Index(values, values.dtype, copy=False, name=name, tupleize_cols=False)
     if descriptor.get("freq") is not None:
-        check(isinstance(index, _WITH_FREQ), f"a {type(index).__qualname__} has no frequency")
+        check(isinstance(index, _WITH_FREQ), f"{an(type(index).__qualname__)} has no frequency")
         owner = index if hasattr(type(index), "_freq") else index._data  # in the array before pandas 3
         owner._freq = decode_offset(descriptor["freq"])
     return index
@@ -138,7 +138,7 @@ def decode_name(descriptor: Descriptor, reader: BufferReader) -> Any:
     try:
         hash(name)
     except TypeError as exc:
-        raise WireError(f"a {type(name).__qualname__} cannot be a name: {exc}") from exc
+        raise WireError(f"{an(type(name).__qualname__)} cannot be a name: {exc}") from exc
     return name
 
 
@@ -158,7 +158,7 @@ def _decode_multi(descriptor: Descriptor, reader: BufferReader) -> pd.MultiIndex
     for level, numbers in zip(levels, codes, strict=True):
         check(
             isinstance(level, pd.Index) and not isinstance(level, pd.MultiIndex) and level.is_unique,
-            f"a level of a MultiIndex is a {type(level).__qualname__} that is not flat and unique",
+            f"a level of a MultiIndex is {an(type(level).__qualname__)} that is not flat and unique",
         )
         check(has_memory(level, len(numbers)), f"a level of {len(level)} labels has no memory for them")
         check_codes(numbers, len(level))

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from bridge.codecs import Buffer, BufferReader, Descriptor, decode_from, encode_into, field
 from bridge.codecs.text import decode_text, encode_text
-from bridge.errors import EncodeError, WireError
+from bridge.errors import EncodeError, WireError, an
 
 __all__ = ["decode_objects", "encode_objects"]
 
@@ -151,7 +151,7 @@ def _encode_others(values: Array, codes: Array, buffers: list[Buffer]) -> Descri
 def _offenders(values: Array, rows: Array) -> str:
     # One cell at a time is slow, and happens only where the answer is an error.
     found = islice((row for row in rows if not _can_be_sent(values[row])), SHOWN_ROWS)
-    texts = [f"row {row} holds a {type(values[row]).__qualname__}" for row in found]
+    texts = [f"row {row} holds {an(type(values[row]).__qualname__)}" for row in found]
     return ", ".join(texts) or "its objects cannot be sent together"
 
 
@@ -186,7 +186,7 @@ def _decode_part(descriptor: Any, reader: BufferReader, name: str, kind: Any) ->
 def _decode_others(descriptor: Any, reader: BufferReader) -> Array:
     cells = decode_from(descriptor, reader)
     if type(cells) is not list:
-        raise WireError(f"the others of an object array are a {type(cells).__qualname__}, not a list")
+        raise WireError(f"the others of an object array are {an(type(cells).__qualname__)}, not a list")
     return np.fromiter(cells, object, len(cells))
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from scipy import sparse
 
 from bridge.codecs import Buffer, BufferReader, Descriptor, array, field
-from bridge.errors import EncodeError, WireError
+from bridge.errors import EncodeError, WireError, an
 
 __all__ = ["decode", "encode"]
 
@@ -108,7 +108,7 @@ def _decode_compressed(
     indptr = array.array_from(field(descriptor, "indptr", dict), reader)
     _check_arrays(data, [indices, indptr])
     if not 1 <= len(shape) <= 2:
-        raise WireError(f"a {cls.__name__} has no {len(shape)} axes")
+        raise WireError(f"{an(cls.__name__)} has no {len(shape)} axes")
     rows, columns = shape if len(shape) == 2 else (1, *shape)
     if cls.__name__.startswith("csc"):
         rows, columns = columns, rows

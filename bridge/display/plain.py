@@ -148,7 +148,7 @@ def catalogue_text(entries: Sequence[dict[str, Any]], *, most: int = 20) -> str:
     listed = [f"  {entry.get('name')!r:24} {entry_text(entry)}" for entry in entries[:most]]
     if len(entries) > most:
         listed.append(f"  … {len(entries) - most} more")
-    return "\n".join(listed) or "  (nothing is served here)"
+    return "\n".join(listed) or "  (nothing is served here that you may see)"
 
 
 def entry_text(entry: dict[str, Any]) -> str:

@@ -52,17 +52,25 @@ class Receipt:
         """Bytes per second, from the request to the object."""
         return self.nbytes / max(self.seconds + self.decode_seconds, 1e-9)
 
+    def __repr__(self) -> str:
+        facts = ", ".join(f"{key} {value}" for key, value in self._facts().items())
+        return f"<Receipt {nbytes_text(self.nbytes)} {self._speed}: {facts}>"
+
     def _repr_html_(self) -> str:
-        total = seconds_text(self.seconds + self.decode_seconds)
-        facts = {
+        return facts_card(nbytes_text(self.nbytes), self._speed, self._facts())
+
+    @property
+    def _speed(self) -> str:
+        return f"in {seconds_text(self.seconds + self.decode_seconds)}, {nbytes_text(self.rate)}/s"
+
+    def _facts(self) -> dict[str, str]:
+        return {
             "first bytes after": seconds_text(self.first_seconds),
             "all of them after": seconds_text(self.seconds),
             "built in": seconds_text(self.decode_seconds),
             "windows": f"{self.windows:,}" if self.windows else "none: it came in one message",
             "fetched again": f"{self.retries:,}",
         }
-        what = f"in {total}, {nbytes_text(self.rate)}/s"
-        return facts_card(nbytes_text(self.nbytes), what, facts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 import bridge
 from bridge import codecs, display
-from bridge.errors import WireError
+from bridge.errors import WireError, an
 from bridge.remote import RemoteArray, RemoteObject
 
 try:
@@ -50,7 +50,7 @@ class Backend(BackendEntrypoint):
             handle = client[_only_name(client) if group is None else group]
             if not isinstance(handle, RemoteArray | RemoteObject):
                 raise ValueError(
-                    f"{handle.name!r} is a {type(handle).__name__}; xarray has no form for it"
+                    f"{handle.name!r} is {an(type(handle).__name__)}; xarray has no form for it"
                 )
             dataset = _as_dataset(opened(handle))
         except BaseException:
@@ -66,7 +66,9 @@ def opened(handle: RemoteArray | RemoteObject) -> Any:
     if labels is None:
         if isinstance(handle, RemoteArray):  # of numpy, h5py and the like
             return xr.DataArray(xr.Variable(_numbered(handle), _lazy(handle)), name=handle.name)
-        raise ValueError(f"{handle.name!r} is a {handle.type_name}, and no Dataset; .read() fetches it")
+        raise ValueError(
+            f"{handle.name!r} is {an(handle.type_name)}, and no Dataset; .read() fetches it"
+        )
     try:
         kind = codecs.field(labels, "type", str)
         coords = _variables(handle, labels, "coords")

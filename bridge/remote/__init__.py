@@ -72,7 +72,7 @@ def handle_of(
     if kind == "broken":
         raise remote_error(
             "failed",
-            f"{entry['name']!r} cannot be read: {display.text(entry.get('error'))}",
+            f"{entry['name']!r} cannot be read: {display.lines(entry.get('error'))}",
             "ValueError",
         )
     if kind == "array":

@@ -231,6 +231,11 @@ class RemoteArray(Handle):
         for block in self.blocks():
             yield from block
 
+    def __contains__(self, value: Any) -> bool:
+        raise TypeError(
+            f"{self.name!r} is on the server; read it first: value in b[{self.name!r}].read()"
+        )
+
     def __getitem__(self, index: Any) -> Any:
         return self.read((None,) if index is None else index)
 

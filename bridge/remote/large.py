@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from bridge.display import nbytes_text, parse_nbytes, seconds_text, text
 from bridge.display.cards import facts_card
 
 __all__ = ["Options", "Plan", "Rate", "check_implicit", "options", "unknown_rate"]
+
+# What a smaller read takes is said by the round trip, not by the rate.
+SMALL: Final = 256 * 1024
 
 # Bytes per second of the link, as far as it was measured.
 Rate = Callable[[], float | None]
@@ -76,7 +80,7 @@ class Plan:
 
     @property
     def seconds(self) -> float | None:
-        """How long it will take at that rate."""
+        """How long it will take at that rate, on top of a round trip."""
         return None if self.rate is None else self.nbytes / self.rate
 
     def __repr__(self) -> str:
@@ -87,6 +91,8 @@ class Plan:
 
     def _facts(self) -> dict[str, str]:
         facts = {"bytes": nbytes_text(self.nbytes), "memory here": f"up to {nbytes_text(self.memory)}"}
+        if self.nbytes < SMALL:
+            return facts
         if self.rate is None or self.seconds is None:
             return facts | {"time": "not known before something of 256 KiB or more was fetched"}
         return facts | {"time": f"{seconds_text(self.seconds)} at {nbytes_text(self.rate)}/s"}

@@ -41,6 +41,8 @@ class RemoteTable(Handle):
         The column labels.
     num_rows : int or None
         None once a filter makes it unknown.
+    shape : tuple
+        `num_rows`, which may be None, and how many columns there are.
 
     Examples
     --------
@@ -81,6 +83,11 @@ class RemoteTable(Handle):
             return None
         rows = range(self._all_rows)
         return len(rows if self._selected.rows is None else rows[self._selected.rows])
+
+    @property
+    def shape(self) -> tuple[int | None, int]:
+        """How many rows and columns there are; the rows are None where a filter decides."""
+        return self.num_rows, len(self.columns)
 
     @property
     def dtypes(self) -> pd.Series[Any]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from bridge import codecs
 from bridge.codecs import Buffer, BufferReader
-from bridge.errors import EncodeError, WireError
+from bridge.errors import EncodeError, WireError, an
 
 __all__ = [
     "ArrayIndex",
@@ -263,7 +263,7 @@ def _positions(item: Any) -> np.ndarray[Any, Any]:
         return np.empty(0, np.int64)  # to numpy, too, [] lists integers
     if array.dtype.kind not in "biu":
         raise EncodeError(
-            f"a {type(item).__name__} of {array.dtype} is no index; use integers, slices, '...', None, "
+            f"{an(type(item).__name__)} of {array.dtype} is no index; use integers, slices, '...', None, "
             "a list of integers or a boolean mask"
         )
     if array.ndim == 0:

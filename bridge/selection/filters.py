@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from bridge.errors import EncodeError
+from bridge.errors import EncodeError, an
 from bridge.selection.literals import (
     check_label,
     check_value,
@@ -294,7 +294,7 @@ def _check_term(item: Any) -> Term:
 def _check_values(op: str, values: Any) -> list[Any]:
     is_list = isinstance(values, list | tuple | set | frozenset) or getattr(values, "ndim", 0) == 1
     if not is_list:
-        raise EncodeError(f"{op!r} needs a list of values, not a {type(values).__name__}")
+        raise EncodeError(f"{op!r} needs a list of values, not {an(type(values).__name__)}")
     if len(values) > MAX_IN_VALUES:
         raise EncodeError(
             f"the list for {op!r} has {len(values)} values, more than {MAX_IN_VALUES}; use several reads"
@@ -303,8 +303,12 @@ def _check_values(op: str, values: Any) -> list[Any]:
 
 
 def _no_filters(item: Any) -> EncodeError:
+    if isinstance(item, str):
+        return EncodeError(
+            f"the filter {shown(item)} is text; give a list of terms: 'price > 60' is [('price', '>', 60)]"
+        )
     return EncodeError(
-        f"a {type(item).__name__} of another form stands among the filters; give a list of terms, as "
+        f"{an(type(item).__name__)} of another form stands among the filters; give a list of terms, as "
         "[('price', '>', 100), ('symbol', 'in', ['A', 'B'])], or a list of such lists"
     )
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from bridge.errors import EncodeError
+from bridge.errors import EncodeError, an
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,7 +79,7 @@ def check_label(label: Any) -> Any:
     label = _plain(label)
     if label is not None and _kind_of(label) is None:
         raise EncodeError(
-            f"columns cannot be asked for by a {type(label).__name__}; use str, int, or a tuple of them"
+            f"columns cannot be asked for by {an(type(label).__name__)}; use str, int, or a tuple of them"
         )
     _check_digits(label)
     return label
@@ -96,7 +96,7 @@ def check_value(value: Any) -> Any:
     value = _plain(value)
     if value is None or _kind_of(value) is None:
         raise EncodeError(
-            f"a {type(value).__name__} is nothing to compare with; use numbers, text, bytes, dates and "
+            f"{an(type(value).__name__)} is nothing to compare with; use numbers, text, bytes, dates and "
             "times; for missing values 'is null' and 'is not null'"
         )
     _check_digits(value)

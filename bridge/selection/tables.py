@@ -26,7 +26,7 @@ import numpy as np
 
 from bridge import codecs
 from bridge.codecs import Buffer, BufferReader
-from bridge.errors import EncodeError, WireError
+from bridge.errors import EncodeError, WireError, an
 from bridge.selection.arrays import slice_from_wire, slice_to_wire
 from bridge.selection.filters import check_filters, find_columns, frame_mask, table_mask
 from bridge.selection.literals import check_label, shown
@@ -260,7 +260,7 @@ def _check_columns(columns: Any) -> list[Any] | None:
     if columns is None:
         return None
     if not isinstance(columns, list | tuple):
-        raise EncodeError(f"columns is a {type(columns).__name__}; give a list of labels")
+        raise EncodeError(f"columns is {an(type(columns).__name__)}; give a list of labels")
     if len(columns) > MAX_COLUMNS:
         raise EncodeError(
             f"{len(columns)} columns are named, more than {MAX_COLUMNS}; leave columns out to get all, "
@@ -277,7 +277,7 @@ def _check_rows(rows: Any) -> slice | None:
     if rows is None:
         return None
     if not isinstance(rows, slice):
-        raise EncodeError(f"rows is a {type(rows).__name__}; give a slice, as slice(0, 1000)")
+        raise EncodeError(f"rows is {an(type(rows).__name__)}; give a slice, as slice(0, 1000)")
     start, stop, step = slice_to_wire(rows)
     if step is not None:
         step = min(max(step, -MAX_STEP), MAX_STEP)

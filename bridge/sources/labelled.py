@@ -19,7 +19,7 @@ import numpy as np
 
 from bridge import codecs
 from bridge.codecs import BufferReader, Encoded
-from bridge.errors import EncodeError, WireError
+from bridge.errors import EncodeError, WireError, an
 from bridge.sources import Entry, Plan, Source
 from bridge.sources.arrays import ArrayReader, ComputedArray, computing
 from bridge.sources.memory import ArraySource
@@ -130,7 +130,8 @@ def _check(obj: Any) -> None:
     for name, index in obj.xindexes.items():
         if type(index) is not xr.indexes.PandasIndex or obj.coords[name].dims != (name,):
             raise EncodeError(
-                f"{name!r} has a {type(index).__name__}, which cannot be sent; serve obj.reset_index({name!r})"
+                f"{name!r} has {an(type(index).__name__)}, which cannot be sent; "
+                f"serve obj.reset_index({name!r})"
             )
     _check_attrs(type(obj).__name__, obj.attrs)
     for name, array in (obj.variables if type(obj) is xr.Dataset else obj.coords).items():

@@ -15,7 +15,7 @@ import numpy as np
 from bridge import codecs, selection
 from bridge.codecs import BufferReader, Encoded, array
 from bridge.codecs.dtypes import to_wire
-from bridge.errors import EncodeError, WireError
+from bridge.errors import EncodeError, WireError, an
 from bridge.sources import Plan
 from bridge.sources.rows import alike, joined
 
@@ -183,7 +183,7 @@ class ObjectSource:
         _only_tables_as(form)
         if select is not None:
             raise WireError(
-                f"a {type(self._obj).__name__} is sent whole; leave 'select' out",
+                f"{an(type(self._obj).__name__)} is sent whole; leave 'select' out",
                 code="unsupported",
             )
         return _plan(self._version, self._nbytes, lambda: self._obj, held=False)

@@ -86,6 +86,12 @@ class Query:
 
     def check(self, arguments: dict[str, Any]) -> None:
         """Raise `TypeError` if the function cannot be called with these arguments."""
+        parameters = self._signature.parameters
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        unknown = next((name for name in arguments if name not in parameters and not takes_any), None)
+        if unknown is not None:
+            taken = ", ".join(parameters) or "none"
+            raise TypeError(f"there is no argument {_cut(unknown)!r}; the arguments are: {_cut(taken)}")
         self._signature.bind(**arguments)
 
     def kept(self, key: bytes) -> Encoded | None:

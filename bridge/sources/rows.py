@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.errors import EncodeError
+from bridge.errors import EncodeError, an
 
 __all__ = ["alike", "checked_rows", "joined", "rows_from"]
 
@@ -23,7 +23,7 @@ def checked_rows(rows: Any) -> Any:
     kind = _kind(rows)
     if kind is None:
         raise EncodeError(
-            f"a {type(rows).__name__} is no run of rows; append a DataFrame, an Arrow table, an array of one "
+            f"{an(type(rows).__name__)} is no run of rows; append a DataFrame, an Arrow table, an array of one "
             "dimension or more, or a list"
         )
     if kind == "pyarrow" and type(rows).__name__ == "RecordBatch":

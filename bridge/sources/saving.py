@@ -20,7 +20,7 @@ import numpy as np
 
 from bridge import codecs
 from bridge.codecs.dtypes import to_wire
-from bridge.errors import EncodeError, remote_error
+from bridge.errors import EncodeError, an, remote_error
 from bridge.sources.parquet import PART_PREFIXES
 
 __all__ = ["SUFFIXES", "path_of", "remove", "save"]
@@ -190,7 +190,7 @@ def _writer_of(obj: Any) -> tuple[str, Callable[[BinaryIO], None]]:
             return ".parquet", lambda file: _write_table(table, file)
     raise remote_error(
         "unsupported",
-        f"a {type(obj).__name__} has no file here; put an array, a DataFrame or an Arrow table, or put it "
+        f"{an(type(obj).__name__)} has no file here; put an array, a DataFrame or an Arrow table, or put it "
         "under a name that is not in the directory",
         "TypeError",
     )

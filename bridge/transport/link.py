@@ -73,7 +73,10 @@ _LINK_OPTIONS: dict[int, int] = {
 }
 _WATCHED = CONNECTED | READY | LOST | BROKEN_OFF | OTHER_PROTOCOL | REFUSED
 
-_NO_ZEROMQ = "something listens there, but it does not speak ZeroMQ as a server does"
+_NO_ZEROMQ = (
+    "something listens there, but it does not speak ZeroMQ as a server does; "
+    "if it is a server, it may be stopped or overloaded"
+)
 _NOT_ALLOWED = (
     "does not know the key of this client; ask whoever runs it to run: zbridge keys allow {key}"
 )

@@ -95,6 +95,8 @@ class Call:
         Whether it returns an iterator of values, not a value.
     nbytes
         What the arguments take.
+    name
+        What it is called by.
 
     Attributes
     ----------
@@ -115,7 +117,9 @@ class Call:
         encode: Callable[[Any], tuple[Any, int]],
         many: bool,
         nbytes: int = 0,
+        name: str = "",
     ) -> None:
+        self.name = name
         self._executor = executor
         self._encode = encode
         self._many = many

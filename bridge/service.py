@@ -48,9 +48,9 @@ QUICK_BYTES = 64 * 1024
 
 _log = logging.getLogger("bridge")
 
-# A line is written about each of these, for whoever wants it.
 # What these did is done; their replies tell of nothing else.
 _CHANGING = frozenset({"put", "append", "delete", "done"})
+# A line is written about each of these, for whoever wants it.
 _AUDITED = frozenset({"list", "get", "call", "put", "append", "delete"})
 # What looks a name up at once, and may find that only files know it.
 _NAMING = frozenset({"describe", "get", "call", "delete"})
@@ -448,6 +448,7 @@ class Service(Catalogue):
                 encode=encode,
                 many=query.is_stream,
                 nbytes=nbytes,
+                name=name,
             )
             if self._limits.query_seconds is not None:
                 self.timers.add(time.monotonic() + self._limits.query_seconds, call.stop)
@@ -492,7 +493,7 @@ class Service(Catalogue):
                 if over and token is not None:
                     self._calls.remove(own(request, token))
                 if isinstance(item, Item):
-                    reply(self._answers.tried(request, lambda: self._outcome(request, item, keys)))
+                    reply(self._answers.tried(request, lambda: self._outcome(request, call, item, keys)))
                 else:
                     reply(reply_to(request, keys))
 
@@ -504,12 +505,12 @@ class Service(Catalogue):
 
         return later
 
-    def _outcome(self, request: Request, item: Item, keys: dict[str, Any]) -> list[Frame]:
+    def _outcome(self, request: Request, call: Call, item: Item, keys: dict[str, Any]) -> list[Frame]:
         if item.error is None:
             return self._answers.of_object(request, keys, item.value, held=True)
         if not item.raised:
             return self._answers.failed(request, item.error)
-        _log.error("the query %r raised", request.keys.get("name", ""), exc_info=item.error)
+        _log.error("the query %r raised", call.name, exc_info=item.error)
         failure = raised_failure_of(item.error, with_traceback=self._tracebacks)
         return wire.pack_failure(request.id, failure)
 

@@ -130,6 +130,10 @@ def check_filters(filters: Any) -> Filters | None:
     """
     if filters is None:
         return None
+    if isinstance(filters, str):
+        raise EncodeError(
+            f"the filter {shown(filters)} is text; give a list of terms: 'price > 60' is [('price', '>', 60)]"
+        )
     if not isinstance(filters, list | tuple) or _is_term(filters):
         raise _no_filters(filters)
     if not filters:
@@ -303,10 +307,6 @@ def _check_values(op: str, values: Any) -> list[Any]:
 
 
 def _no_filters(item: Any) -> EncodeError:
-    if isinstance(item, str):
-        return EncodeError(
-            f"the filter {shown(item)} is text; give a list of terms: 'price > 60' is [('price', '>', 60)]"
-        )
     return EncodeError(
         f"{an(type(item).__name__)} of another form stands among the filters; give a list of terms, as "
         "[('price', '>', 100), ('symbol', 'in', ['A', 'B'])], or a list of such lists"

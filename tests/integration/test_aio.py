@@ -106,6 +106,11 @@ def test_what_the_client_does_is_done_when_it_is_awaited(server):
     run(server, task)
 
 
+def test_a_connection_that_was_not_awaited_says_so():
+    with pytest.raises(AttributeError, match="no 'read' before the connection is made; await it first"):
+        aio.connect("tcp://127.0.0.1:1").read("x")  # type: ignore[attr-defined]
+
+
 def test_handles_have_their_attributes_and_are_awaited_to_fetch(server, held):
     async def task(b):
         x, t, tree, wait, ticks = await asyncio.gather(
@@ -117,7 +122,7 @@ def test_handles_have_their_attributes_and_are_awaited_to_fetch(server, held):
         assert await x.read(into=into) is into
         blocks = [block async for block in x.blocks(rows=4)]
         np.testing.assert_array_equal(np.concatenate(blocks), X)
-        assert (t.columns, t.num_rows) == (["a", "b"], 10)
+        assert (t.columns, t.num_rows, t.shape) == (["a", "b"], 10, (10, 2))
         part = t.filter([("a", ">", 3)]).select(["b"]).head(2)
         pd.testing.assert_frame_equal(await part.to_pandas(), FRAME.loc[4:5, ["b"]])
         pd.testing.assert_series_equal(await t["a"], FRAME["a"])

@@ -187,6 +187,16 @@ def test_a_payload_beyond_the_limit_is_not_made():
         assert control.ask("prepare", case=["pull", "raw", "f8", 2**20], making=True) == 2**20
 
 
+def test_where_all_sizes_are_beyond_the_limit_the_report_says_so():
+    with serving("--max-bytes", "1MiB") as (url, _):
+        result = bridge.bench(
+            url, sizes="10TiB", payloads=["f8"], formats=["raw"], processes=1, budget=10
+        )
+    shown = " ".join(result.text().split())
+    assert "a message of 10.0 TiB, and the server's --max-bytes is 1.0 MiB" in shown
+    assert "Nothing was measured, for the reasons above." in shown
+
+
 def test_what_could_take_all_memory_is_not_made(monkeypatch):
     monkeypatch.setattr("bridge.bench.environment.available_memory", lambda: 100 * 2**20)
     desk = serve._Desk("127.0.0.1", [0, 0, 0], serve.Limits(2**30, 60.0, False), lambda text: None)

@@ -70,7 +70,7 @@ def publisher():
             "the name 'no-such-host.invalid' cannot",
         ),
         (lambda: contextlib.nullcontext("ipc:///nowhere/socket"), "no connection could be made"),
-        (silent_listener, "something listens there, but it does not speak ZeroMQ as a server does"),
+        (silent_listener, "if it is a server, it may be stopped or overloaded"),
         (web_server, "something listens there, but it does not speak ZeroMQ as a server does"),
         (publisher, "something listens there, but it does not speak ZeroMQ as a server does"),
         (rep_that_never_answers, "speaks ZeroMQ, but no zbridge server answers"),

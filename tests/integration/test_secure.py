@@ -288,7 +288,7 @@ def test_rights_change_without_a_restart(server, home):
     with bridge.connect(server.url) as b:
         allow(home, only=("run42/*",))
         assert list(b) == ["run42/x"]
-        with pytest.raises(KeyError, match="there are 1 names"):
+        with pytest.raises(KeyError, match="there is 1 name"):
             b.read("y")
         allow(home)
         assert b.read("y") == 1

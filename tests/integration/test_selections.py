@@ -179,6 +179,7 @@ def test_filters_keep_the_rows_that_pandas_keeps(frame, table, filters, mask):
 def test_filters_come_first_then_rows_then_columns(frame):
     selected = frame.filter([("n", ">", 3)]).select(["x"]).slice(2, 9).head(3)
     assert selected.num_rows is None
+    assert selected.shape == (None, len(selected.columns))
     assert difference(FRAME[FRAME.n > 3][["x"]][2:5], selected.read()) is None
 
 

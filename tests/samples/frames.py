@@ -423,7 +423,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "cells of an unknown class": (lambda: pd.DataFrame({"a": [1], "b": [Opaque()]}), "'b'"),
     "their rows": (
         lambda: pd.DataFrame({"b": ["x", Opaque(), 1, Opaque()]}),
-        "row 1 holds a Opaque, row 3",
+        "row 1 holds an Opaque, row 3",
     ),
     "their row, not those of a sibling": (
         lambda: pd.DataFrame({"b": [Opaque()], "a": ["x"]}, dtype=object)[["a", "b"]],

@@ -21,6 +21,7 @@ from bridge.cli import commands, files, show
 from bridge.cli.log import FORMATTERS
 from bridge.cli.syntax import column_finder, parse_arguments, parse_filter
 from bridge.entrance import for_others
+from bridge.errors import EncodeError
 
 COLUMNS = {
     "n": pa.int64(),
@@ -240,6 +241,13 @@ def test_the_log_of_a_query_is_a_line_for_people():
     assert (
         FORMATTERS["text"]().format(record("bridge", msg="open to all")).endswith(" info: open to all")
     )
+
+
+def test_an_array_of_objects_is_refused_as_serve_refuses_it(tmp_path):
+    path = tmp_path / "objects.npy"
+    np.save(path, np.array([{}, 1], dtype=object))
+    with pytest.raises(EncodeError, match="object dtype holds Python objects; convert to a plain dtype"):
+        files.load(path)
 
 
 def test_the_log_of_a_query_is_a_line_of_json():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import threading
 from typing import Any
 
@@ -118,9 +119,9 @@ def test_a_result_that_cannot_be_sent_is_the_servers_failure(client):
 
 
 def test_reading_a_query_or_calling_data_says_what_to_do(client):
-    with pytest.raises(bridge.RemoteError, match="'scale' is a query function; ask with op 'call'"):
+    with pytest.raises(bridge.RemoteError, match="'scale' is a query function; call it"):
         client.read("scale")
-    with pytest.raises(bridge.RemoteError, match="'df' is no query function; ask with op 'get'"):
+    with pytest.raises(bridge.RemoteError, match="'df' is no query function; read it"):
         client.call("df")
 
 
@@ -241,11 +242,11 @@ def test_an_entry_that_breaks_the_protocol_is_refused_or_harmless(entry):
 
 
 def test_an_entry_that_cannot_be_read_says_why_and_commands_no_terminal():
-    entry = {"name": "x", "kind": "broken", "error": "\x1b[2J"}
+    entry = {"name": "x", "kind": "broken", "error": "\x1b[2J" + "why, " * 50 + "and what to do"}
     with (
         replying(entries=[], entry=entry) as url,
         bridge.connect(url) as b,
-        pytest.raises(bridge.RemoteError, match=r"'x' cannot be read: \\x1b\[2J"),
+        pytest.raises(bridge.RemoteError, match=r"'x' cannot be read: \\x1b\[2J.*and what to do$"),
     ):
         b["x"]
 
@@ -286,6 +287,19 @@ def test_the_rate_of_the_link_is_that_of_the_last_large_answer(server):
             card = c.last._repr_html_()
             assert "3.8 MiB" in card
             assert f"<td>{c.last.windows}</td>" in card
+
+
+def test_a_receipt_is_read_with_units(client):
+    client.read("run/x")
+    assert re.fullmatch(
+        r"<Receipt \S+ B in [\d.]+ (µs|ms|s), \S+ \S+/s: first bytes after [\d.]+ (µs|ms|s), .*>",
+        repr(client.last),
+    )
+
+
+def test_a_value_is_looked_for_in_what_was_read(client):
+    with pytest.raises(TypeError, match=r"read it first: value in b\['run/x'\]\.read\(\)"):
+        assert 0.5 in client["run/x"]
 
 
 def test_iterating_over_an_array_gives_its_rows(client):

@@ -58,6 +58,16 @@ def test_what_is_no_key_is_refused(address, server_key, why):
         parsed(address, server_key)
 
 
+@pytest.mark.parametrize("address", ["http://a:1", "udp://a:1", "TCP://a:1", "://a"])
+def test_an_address_of_another_kind_is_told_all_that_there_are(address):
+    with pytest.raises(TransportError) as caught:
+        reach(address)
+    assert str(caught.value) == (
+        f"{address!r} is no address of a server; expected tcp://host:port, bridge://KEY@host:port, "
+        "ssh://user@host, ipc://path, inproc://name"
+    )
+
+
 def test_what_another_process_needs_to_connect_is_in_the_address(home):
     assert reach("lab").address == "tcp://lab:5555"
     assert reach("lab", KEY).address == f"bridge://{KEY}@lab:5555"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import socket
 import threading
 from typing import Any
@@ -174,6 +175,17 @@ def test_run_ends_when_the_server_is_closed_elsewhere(server):
     server.close()
     thread.join()
     assert "closed" in repr(server)
+
+
+@pytest.mark.parametrize("use", [operator.getitem, operator.delitem], ids=["get", "delete"])
+def test_the_owner_of_a_server_gets_a_did_you_mean_too(use):
+    with bridge.Server("tcp://127.0.0.1:0") as server:
+        server["trades"] = np.arange(3)
+        with pytest.raises(KeyError, match="no 'tradse' here; did you mean 'trades'"):
+            use(server, "tradse")
+        with pytest.raises(KeyError, match="no 'zzz' here; there is 1 name"):
+            use(server, "zzz")
+        assert list(server) == ["trades"]
 
 
 @pytest.mark.parametrize("tracebacks", [False, True])

@@ -295,14 +295,14 @@ def test_an_unknown_name_gets_a_did_you_mean(served):
     assert (error.code, str(error)) == ("not_found", "no 'tradse' here; did you mean 'trades'?")
     assert isinstance(error, KeyError)
     error = failure(served, "call", name="zzzzzz")
-    assert str(error) == "no 'zzzzzz' here; there are 10 names; 'list' gives them"
+    assert str(error) == "no 'zzzzzz' here; there are 10 names"
 
 
 def test_data_is_read_and_functions_are_called(served):
     error = failure(served, "get", name="scale")
-    assert (error.code, "'call'" in str(error)) == ("unsupported", True)
+    assert (error.code, str(error)) == ("unsupported", "'scale' is a query function; call it")
     error = failure(served, "call", name="x")
-    assert (error.code, "'get'" in str(error)) == ("unsupported", True)
+    assert (error.code, str(error)) == ("unsupported", "'x' is no query function; read it")
 
 
 @pytest.mark.parametrize(
@@ -584,6 +584,50 @@ def test_a_bug_of_ours_is_internal_and_is_logged_where_it_can_be_mended(served, 
     assert error.code == "internal"
     assert "secret path" not in str(error)
     assert "secret path" in caplog.text
+
+
+def test_what_a_query_raises_is_in_the_log_once_and_writes_no_lines_of_its_own(served, caplog):
+    @served.query
+    def look(name: str):
+        raise LookupError(name)
+
+    forged = "\x1b[2J\n12:00:00 10.0.0.7 get 'x' 1 B 1.0 ms ok" + "x" * 100_000
+    args, buffers = codecs.encode({"name": forged})
+    with caplog.at_level(logging.ERROR, "bridge"):
+        failure(served, "call", *buffers, name="look", args=args)
+    assert [record.getMessage() for record in caplog.records] == ["the query 'look' raised"]
+    (record,) = caplog.records
+    assert isinstance(record.exc_info, tuple)
+    assert isinstance(record.exc_info[1], LookupError)
+    assert record.exc_text is not None
+    assert "in look" in record.exc_text
+    assert r"LookupError: \x1b[2J" in record.exc_text
+    assert all(line.startswith("    ") for line in record.exc_text.splitlines())
+    assert len(record.exc_text) < 20_000
+
+
+def test_the_log_names_the_stream_that_raised_later(served, caplog):
+    @served.stream
+    def breaks():
+        yield 1
+        raise LookupError("later")
+
+    answer(served, "call", name="breaks", call="a token for the call")
+    with caplog.at_level(logging.ERROR, "bridge"):
+        failure(served, "wait", call="a token for the call")
+    assert [record.getMessage() for record in caplog.records] == ["the query 'breaks' raised"]
+
+
+def test_an_argument_that_is_not_there_is_named_first(served):
+    error = failure(served, "call", name="fail", args=codecs.encode({"knid": "Odd"}).descriptor)
+    assert str(error) == "fail: there is no argument 'knid'; the arguments are: kind"
+    assert isinstance(error, TypeError)
+
+
+def test_a_name_that_may_not_be_written_is_told_those_that_may():
+    service = Service(writable=["mine/", "tmp/"])
+    error = failure(service, "delete", name="x")
+    assert "names that may be written begin with 'mine/' or 'tmp/'" in str(error)
 
 
 # ── where answers are made ────────────────────────────────────────────────────────────────────────

@@ -110,7 +110,7 @@ REQUESTS: dict[str, Invalid] = {
         "no '../../etc/passwd'", op="get", name="../../etc/passwd", code="not_found"
     ),
     "get-of-a-query": _message("call", op="get", name="f", code="unsupported"),
-    "call-of-an-array": _message("get", op="call", name="x", code="unsupported"),
+    "call-of-an-array": _message("read it", op="call", name="x", code="unsupported"),
     "select-text": _message("select", **_X, select="0:10"),
     "select-object-of-an-array": _message("list", **_X, select={"columns": []}),
     "select-list-of-a-table": _message("object", **_T, select=[0]),

@@ -82,7 +82,7 @@ def test_warnings_come_last_where_the_eye_is():
 
 
 def test_a_run_without_a_case_says_so():
-    assert "Nothing was measured." in report(sizes=())
+    assert "Nothing was measured, for the reasons above." in report(sizes=())
 
 
 def test_nothing_of_a_record_is_obeyed_by_a_terminal():

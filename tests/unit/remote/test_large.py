@@ -55,6 +55,10 @@ def test_without_a_measured_rate_a_plan_gives_no_time():
     assert "not known" in repr(plan)
 
 
+def test_of_what_takes_a_round_trip_a_plan_gives_no_time():
+    assert "time" not in repr(array((4,), rate=1e9).plan())
+
+
 def test_what_is_on_its_way_is_bounded():
     plan = array((10_000_000, 100)).plan()
     assert plan.memory - plan.nbytes == 64 * 2**20

@@ -442,7 +442,10 @@ def test_filters_skip_row_groups_that_cannot_match(tmp_path):
 @pytest.mark.parametrize(
     ("filters", "words"),
     [
-        ("price > 100", "a str of another form"),
+        (
+            "price > 100",
+            "'price > 100' is text; give a list of terms: 'price > 60' is [('price', '>', 60)]",
+        ),
         ({"price": 100}, "a dict of another form"),
         (("price", ">", 100), "a tuple of another form"),
         ([("price", ">", 100), "x"], "a list of another form"),

@@ -307,7 +307,7 @@ def test_long_lists_travel_as_buffers():
         ({"columns": ["a", "b", "a"]}, "the column 'a' is named 2 times"),
         ({"columns": range(3)}, "columns is a range"),
         ({"columns": list(range(100_001))}, "100001 columns are named"),
-        ({"rows": 5}, "rows is a int; give a slice"),
+        ({"rows": 5}, "rows is an int; give a slice"),
         ({"rows": slice(0, 10, 0)}, "step 0"),
         ({"rows": slice("a")}, "not a slice of integers"),
         ({"filters": [("price", "like", "x")]}, "unknown operator 'like'"),

@@ -5,7 +5,8 @@ message never ends fills the memory, and nobody above libzmq hears of him. But L
 each connection has received (tcp(7), ``TCP_INFO``), and the server counts the messages. What came since the
 last message, libzmq holds. It takes more than that, 64 bytes for a frame of none, so each connection also
 answers for its share of what the memory of this process grew while its bytes came. One that has too much is
-shut down: libzmq takes it for one that its peer has closed, and frees all.
+shut down: libzmq takes it for one that its peer has closed, and frees all; what is free is then given back to
+the system.
 
 Elsewhere than on Linux, and for other sockets than TCP, nothing is known here, and nothing is done.
 """
@@ -13,6 +14,7 @@ Elsewhere than on Linux, and for other sockets than TCP, nothing is known here, 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import socket
 import struct
@@ -70,6 +72,7 @@ class Connections:
         self._known: dict[_Key, _Connection] = {}
         self._memory = _memory() if self.are_known else 0
         self._seen = 0.0
+        self._is_freeing = False  # what those held that were shut down
 
     @property
     def are_known(self) -> bool:
@@ -89,10 +92,14 @@ class Connections:
         list of str
             A sentence for each.
         """
+        if self._is_freeing:
+            _give_freed_memory_back()
+            self._is_freeing = any(connection.is_shed for connection in self._known.values())
         shed = []
         memory, now = _memory(), time.monotonic()
         self._memory = min(self._memory, memory)
-        if memory < self._memory + STEP and now < self._seen + SECONDS:
+        is_quiet = memory < self._memory + STEP and not self._is_freeing
+        if is_quiet and now < self._seen + SECONDS:
             return []
         growth, self._memory, self._seen = memory - self._memory, memory, now
         with contextlib.ExitStack() as stack:
@@ -106,7 +113,7 @@ class Connections:
             self._share(growth, news)
             for key, why in self._offenders():
                 connection = self._known[key]
-                connection.is_shed = True
+                connection.is_shed = self._is_freeing = True
                 with contextlib.suppress(OSError):
                     sockets[key].shutdown(socket.SHUT_RDWR)
                 shed.append(f"the connection from {connection.peer} was closed: {why}")
@@ -181,6 +188,15 @@ def _memory() -> int:
     """Return the bytes of memory that this process has now."""
     pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _give_freed_memory_back() -> None:
+    """Have glibc return what is free to the system (malloc_trim(3)).
+
+    It would keep most of it, and what fills that again is no growth that anybody could be blamed for.
+    """
+    with contextlib.suppress(AttributeError):  # another libc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _is_socket(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Exceptions on the server, as failures of the wire: whose fault they are, in its codes."""
+"""Exceptions on the server: as failures of the wire, which say whose fault they are, and in its log."""
 
 from __future__ import annotations
 

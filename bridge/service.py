@@ -573,7 +573,7 @@ def _taken_back() -> RemoteError:
 
 
 def _narrowed() -> RemoteError:
-    message = "your key may use other names than when this was asked for; ask again"
+    message = "your key may use other names than when this was asked for"
     return remote_error("forbidden", message, "PermissionError")
 
 

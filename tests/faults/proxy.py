@@ -159,6 +159,9 @@ class Proxy:
     def _run(self) -> None:
         accepting = self._loop.create_task(self._accept())
         self._loop.run_forever()
+        # No more is accepted, and what was just now gets into the list: cancelled first, it would be lost.
+        self._loop.remove_reader(self._listener)
+        self._loop.run_until_complete(asyncio.sleep(0))
         tasks = [accepting, *(task for connection in self._connections for task in connection.tasks)]
         self.cut()
         accepting.cancel()

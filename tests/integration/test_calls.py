@@ -155,6 +155,7 @@ with bridge.connect(sys.argv[1]) as b:
             client.send_signal(signal.SIGINT)
             assert line_of(client) == "interrupted"
             until(lambda: len(server._service._calls) == 1)
+            b.ping()  # is answered when what took the call out has been done to its end
             released.set()
             first.result()
             b.call("note", what="last")

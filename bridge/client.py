@@ -488,9 +488,9 @@ def connect(
     ----------
     url
         ``tcp://host:port`` or ``host``; ``bridge://KEY@host:port``, as a server with keys prints it;
-        ``ssh://user@host`` for a server that only its own computer reaches, on port 5555 there, or
-        ``ssh://user@host/port``; by default the environment variable ``BRIDGE_URL``, else
-        ``tcp://127.0.0.1:5555``.
+        ``ssh://user@host`` for a server that only its own computer reaches: the one that this user runs there,
+        else that on port 5555, or ``ssh://user@host/port``; by default the environment variable ``BRIDGE_URL``,
+        else ``tcp://127.0.0.1:5555``.
     server_key
         The public key that the server must have, in hex, as in the address above; by default that by which it
         is known (``zbridge trust``). Where there is one, all traffic is encrypted, and the server must know the

@@ -58,7 +58,7 @@ def changing(path: Path) -> Iterator[list[str]]:
 
 
 def create(path: Path, text: str) -> None:
-    """Make a file that is new, and nobody else's from its first moment; its directory too.
+    """Make a file that is new, and nobody else's from its first moment; the directories that it needs too.
 
     Raises
     ------
@@ -68,8 +68,9 @@ def create(path: Path, text: str) -> None:
         If it cannot be made.
     """
     with _errors_named():
-        if not path.parent.exists():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in reversed(path.parents):  # each: those that mkdir adds by itself are everybody's
+            if not directory.exists():
+                directory.mkdir(mode=0o700, exist_ok=True)
         _check_private(path.parent, path.parent.stat())
         _create(path, text)
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Final
 
+from bridge import running
 from bridge.catalogue import Catalogue
 from bridge.connections import Connections
 from bridge.display import list_text, nbytes_text, text
@@ -130,6 +131,7 @@ class Server(MutableMapping[str, Any]):
         self._loads: dict[bytes, _Load] = {}
         self._stopping = threading.Event()
         self._closed = False
+        self._unlist: Callable[[], None] = lambda: None
         self._thread = threading.Thread(target=self._serve, name="bridge-server", daemon=True)
         self._watch = threading.Thread(target=self._shed, name="bridge-connections", daemon=True)
 
@@ -202,6 +204,8 @@ class Server(MutableMapping[str, Any]):
         if not self._thread.is_alive():
             self._thread.start()
             self._watch.start()
+            if self._entrance.gate is None:
+                self._unlist = running.enter(self._listener.url)
         return self
 
     def run(self) -> None:
@@ -230,6 +234,7 @@ class Server(MutableMapping[str, Any]):
         if self._closed:
             return
         self._closed = True
+        self._unlist()
         self._service.close()
         self._streams.shutdown()  # the streams are to be closed there
         for threads in (self._queries, self._threads):

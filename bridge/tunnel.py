@@ -3,6 +3,10 @@
 ``ssh -N -L SOCKET:127.0.0.1:PORT host`` leads to a server that only its own computer reaches. This end of the
 tunnel is a socket in a directory that nobody else may enter; on a port, every user of this computer could come
 along. Windows has no such sockets, and gets the port.
+
+Which port the server has is asked on its computer, through the same ssh, so that nobody logs in twice: that ssh
+lends its connection to others (``ControlMaster``), at another socket in that directory. That of Windows cannot,
+and goes to the default port.
 """
 
 from __future__ import annotations
@@ -19,10 +23,11 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from bridge import running
 from bridge.errors import TransportError, printable
 from bridge.transport import DEFAULT_PORT, Link, Unreachable
 
@@ -32,15 +37,20 @@ __all__ = ["Tunnel"]
 LOGIN_SECONDS: Final = 60.0
 # A server greets whoever connects.
 GREETING_SECONDS: Final = 5.0
+# A question to the computer, once one is logged in; disks may have to wake up.
+ASK_SECONDS: Final = 20.0
 POLL_SECONDS: Final = 0.02
 PRIVATE_ENDS: Final = os.name == "posix"
 OPTIONS: Final = (
     *("-o", "ExitOnForwardFailure=yes"),
     # A computer that is gone is noticed within a minute.
     *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3"),
-    # A connection that is shared would go on without us.
-    *("-o", "ControlMaster=no", "-o", "ControlPath=none"),
 )
+# A connection that the user's configuration shares would go on without us.
+UNSHARED: Final = ("-o", "ControlMaster=no", "-o", "ControlPath=none")
+SHARING: Final = ("-o", "ControlMaster=yes", "-o", "ControlPersist=no")
+# It is to run what we say, without a terminal; and where the connection is gone, not to log in anew.
+ASKING: Final = ("-T", "-o", "RemoteCommand=none", "-o", "ControlMaster=no", "-o", "BatchMode=yes")
 # No part begins with "-": ssh would take it for an option. And none has what means something to a shell: the
 # user's configuration may hand it to one.
 _WORD = r"""(?!-)[^\s\x00-\x1f\x7f@/:'"`$;&|<>(){}]+"""
@@ -50,6 +60,9 @@ _ADDRESS = re.compile(
 )
 
 
+_Seen = TypeVar("_Seen")
+
+
 class Tunnel:
     """Makes connections through one ssh, which is started for the first of them.
 
@@ -57,8 +70,9 @@ class Tunnel:
     ----------
     address
         ``ssh://[user@]host[:port][/server port]``. The first port is that of ssh, by default what its
-        configuration says; the second that of the server on that computer, by default 5555. ``$BRIDGE_SSH`` is
-        the command to run instead of ``ssh``, with options.
+        configuration says; the second that of the server on that computer. Without it, it is that of the server
+        that this user runs there without keys; 5555, where there are several or none. ``$BRIDGE_SSH`` is the
+        command to run instead of ``ssh``, with options.
     """
 
     def __init__(self, address: str) -> None:
@@ -70,7 +84,7 @@ class Tunnel:
             )
         self.address = address
         self._target = match["target"]
-        self._port = int(match["port"] or DEFAULT_PORT)
+        self._port = int(match["port"]) if match["port"] else None
         self._command = shlex.split(os.environ.get("BRIDGE_SSH") or "ssh")
         self._command += ["-p", match["ssh"]] if match["ssh"] else []
         self._lock = threading.Lock()
@@ -113,51 +127,99 @@ class Tunnel:
 class _Ssh:
     """One ssh that runs, with a server at its other end."""
 
-    def __init__(self, address: str, command: list[str], target: str, port: int) -> None:
+    def __init__(self, address: str, command: list[str], target: str, port: int | None) -> None:
         self._address = address
-        self._port = port
         self._directory = Path(tempfile.mkdtemp(prefix="zbridge-"))  # that only this user may enter
         self._said = self._directory / "said"
         self._pid = os.getpid()
-        here, self._end, self.url = _end_in(self._directory)
-        try:
-            with self._said.open("wb") as said, _interrupts_blocked():
-                self._process = subprocess.Popen(
-                    [*command, "-N", *OPTIONS, "-L", f"{here}:127.0.0.1:{port}", "--", target],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=said,
-                )
-        except OSError as exc:
-            shutil.rmtree(self._directory, ignore_errors=True)
-            raise Unreachable(
-                f"{address} needs the program {command[0]!r}, which cannot be run: {exc.strerror}"
-            ) from exc
+        self._control = self._directory / "control"
+        self._here, self._end, self.url = _end_in(self._directory)
+        self._command, self._target = command, target
+        self._port = port if port is not None or PRIVATE_ENDS else DEFAULT_PORT
+        self._process = self._start()
         self.close = weakref.finalize(self, _close, self._process, self._directory, self._pid)
         try:
-            with self._probe() as probe:
+            if self._port is None:
+                self._wait_for(self._control.exists)
+                self._port = self._find_port()
+                forwards, _ = self._ask("-O", "forward", *self._forward(), "--", self._target)
+                if not forwards:
+                    raise Unreachable(f"no way to {address}: ssh says: {self._words()}")
+            with self._wait_for(self._connected) as probe:
                 self._check_greeting(probe)
         except BaseException:
             self.close()
             raise
 
+    def _start(self) -> subprocess.Popen[bytes]:
+        way = (
+            [*SHARING, "-S", str(self._control)] if self._port is None else [*UNSHARED, *self._forward()]
+        )
+        command = [*self._command, "-N", *OPTIONS, *way, "--", self._target]
+        try:
+            with self._said.open("wb") as said, _interrupts_blocked():
+                return subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
+                )
+        except OSError as exc:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise Unreachable(
+                f"{self._address} needs the program {command[0]!r}, which cannot be run: {exc.strerror}"
+            ) from exc
+
+    def _forward(self) -> list[str]:
+        return ["-L", f"{self._here}:127.0.0.1:{self._port}"]
+
     def is_running(self) -> bool:
         """Whether it can be used here: that of a parent process is left to the parent."""
         return self._pid == os.getpid() and self._process.poll() is None
 
-    def _probe(self) -> socket.socket:
-        """Connect to this end of the tunnel when it is there."""
+    def _find_port(self) -> int:
+        """Ask for the port of the server that the user runs there, or take the one that it has by default."""
+        _, said = self._ask("--", self._target, running.FIND)
+        ports = running.found(said)
+        if len(ports) > 1 and DEFAULT_PORT not in ports:
+            raise Unreachable(
+                f"you run {len(ports)} servers on the computer of {self._address}, at the ports "
+                f"{', '.join(map(str, ports))}; say which: ssh://user@host/{ports[0]}"
+            )
+        return ports[0] if len(ports) == 1 else DEFAULT_PORT
+
+    def _ask(self, *words: str) -> tuple[bool, str]:
+        """Have the ssh that runs do something; return whether it did, and what was printed."""
+        command = [*self._command, *ASKING, "-S", str(self._control), *words]
+        with self._said.open("ab") as said, contextlib.suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                timeout=ASK_SECONDS,
+                check=False,
+            )
+            return done.returncode == 0, done.stdout.decode("utf-8", "replace")
+        return False, ""
+
+    def _connected(self) -> socket.socket | None:
+        """Connect to this end of the tunnel, if it is there."""
+        family, place = self._end
+        probe = socket.socket(family)
+        try:
+            probe.connect(place)
+        except OSError:
+            probe.close()
+            return None
+        return probe
+
+    def _wait_for(self, look: Callable[[], _Seen | None]) -> _Seen:
+        """Look until something is seen, as long as ssh runs and somebody may be logging in."""
         deadline = time.monotonic() + LOGIN_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 raise Unreachable(f"no way to {self._address}: ssh says: {self._words()}")
-            family, place = self._end
-            probe = socket.socket(family)
-            try:
-                probe.connect(place)
-                return probe
-            except OSError:
-                probe.close()
+            seen = look()
+            if seen:
+                return seen
             time.sleep(POLL_SECONDS)
         raise Unreachable(f"no way to {self._address}: ssh was not let in for {LOGIN_SECONDS:g} s")
 

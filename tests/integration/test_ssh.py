@@ -16,8 +16,11 @@ import numpy as np
 import pytest
 
 import bridge
+from bridge import clients
+from bridge.clients import Authorized
+from bridge.rights import Rights
 from tests.integration.conftest import until
-from tests.processes import output_of
+from tests.processes import output_of, serving
 
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
 needs_sshd = pytest.mark.skipif(
@@ -28,12 +31,15 @@ needs_sshd = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory):
-    """An sshd with keys of its own: its port, options for ssh, and the key that may log in."""
+    """An sshd with keys of its own: its port, options for ssh, and its folder; "user" may log in."""
     folder = tmp_path_factory.mktemp("ssh")
-    for name in ("host", "user"):
+    for name in ("host", "user", "forwarder"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
         subprocess.run(command, check=True)
-    (folder / "authorized_keys").write_bytes((folder / "user.pub").read_bytes())
+    user, forwarder = ((folder / f"{name}.pub").read_text() for name in ("user", "forwarder"))
+    (folder / "authorized_keys").write_text(
+        f'{user}restrict,port-forwarding,command="exit 1" {forwarder}'
+    )
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (folder / "sshd_config").write_text(
@@ -41,6 +47,7 @@ def sshd(tmp_path_factory):
         f"HostKey {folder}/host\n"
         f"AuthorizedKeysFile {folder}/authorized_keys\n"
         f"PidFile {folder}/pid\n"
+        f"SetEnv BRIDGE_HOME={folder}/home\n"
         "StrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
     )
     host_key = (folder / "host.pub").read_text()
@@ -51,10 +58,11 @@ def sshd(tmp_path_factory):
         pytest.skip(f"sshd needs the directory /run/sshd: {exc.strerror}")
     assert SSHD is not None
     command = [SSHD, "-D", "-e", "-f", str(folder / "sshd_config")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stderr=log)
     until((folder / "pid").exists)
     options = ["-F", "none", "-o", f"UserKnownHostsFile={folder}/known_hosts", "-o", "BatchMode=yes"]
-    yield port, [*options, "-o", "IdentitiesOnly=yes"], folder / "user"
+    yield port, [*options, "-o", "IdentitiesOnly=yes"], folder
     process.terminate()
     process.wait()
 
@@ -62,10 +70,13 @@ def sshd(tmp_path_factory):
 @pytest.fixture
 def ssh(sshd, monkeypatch, tmp_path):
     """The beginning of an address through that sshd; what is made for a tunnel is in `tmp_path`."""
-    port, options, key = sshd
-    command = f'echo $$ >> {tmp_path}/.pids; exec {shlex.join(["ssh", *options, "-i", str(key)])} "$@"'
+    port, options, folder = sshd
+    command = (
+        f'echo $$ >> {tmp_path}/.pids; exec {shlex.join(["ssh", *options, "-i", f"{folder}/user"])} "$@"'
+    )
     monkeypatch.setenv("BRIDGE_SSH", shlex.join(["sh", "-c", command, "ssh"]))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("BRIDGE_HOME", f"{folder}/home")
     return f"ssh://{getpass.getuser()}@127.0.0.1:{port}"
 
 
@@ -103,6 +114,73 @@ def test_a_server_that_only_its_own_computer_reaches_is_read_through_ssh(server,
         assert len(tunnels(tmp_path)) == 1
     assert folders(tmp_path) == []
     assert tunnels(tmp_path) == []
+
+
+@needs_sshd
+def test_the_port_of_the_only_server_there_is_found_by_one_who_logs_in_once(ssh, sshd, tmp_path):
+    log = sshd[2] / "log"
+    before = log.read_text().count("Accepted publickey")
+    with bridge.serve(x=np.arange(1000)), bridge.connect(ssh) as b:
+        assert np.array_equal(b.read("x"), np.arange(1000))
+        assert b.url == ssh
+        assert len(tunnels(tmp_path)) == 1
+        assert log.read_text().count("Accepted publickey") == before + 1
+    assert folders(tmp_path) == []
+    assert tunnels(tmp_path) == []
+
+
+@needs_sshd
+def test_of_several_servers_there_the_one_at_the_default_port_is_taken_or_none(ssh, monkeypatch):
+    with bridge.serve(x=1) as one, bridge.serve(x=2) as two:
+        ports = sorted(map(int, map(port_of, (one, two))))
+        message = failure(ssh)
+        assert (
+            f"you run 2 servers on the computer of {ssh}, at the ports {ports[0]}, {ports[1]}" in message
+        )
+        assert f"say which: ssh://user@host/{ports[0]}" in message
+        monkeypatch.setattr("bridge.tunnel.DEFAULT_PORT", int(port_of(two)))
+        with bridge.connect(ssh) as b:
+            assert b.read("x") == 2
+
+
+SERVE = "import bridge, sys; print(bridge.serve(x=1).url, flush=True); sys.stdin.read()"
+
+
+@needs_sshd
+def test_servers_that_were_closed_or_killed_or_have_keys_are_not_found(ssh, sshd, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        default = free.getsockname()[1]
+    monkeypatch.setattr("bridge.tunnel.DEFAULT_PORT", default)
+    bridge.serve(x=1).close()
+    assert list((sshd[2] / "home" / "servers").iterdir()) == []
+    keyed = sshd[2] / "keyed"
+    clients.allow(keyed, Authorized(key="ab" * 32, name="ada", rights=Rights()))
+    with bridge.Server("tcp://127.0.0.1:0", keys=keyed):
+        assert list((sshd[2] / "home" / "servers").iterdir()) == []
+    with serving("-c", SERVE) as (_, process):
+        process.kill()
+    assert len(list((sshd[2] / "home" / "servers").iterdir())) == 1
+    assert f"no server answers on its port {default}" in failure(ssh)
+    with bridge.serve(x=2), bridge.connect(ssh) as b:
+        assert b.read("x") == 2
+
+
+@needs_sshd
+def test_who_may_only_forward_ports_gets_to_the_default_one(ssh, sshd, monkeypatch):
+    monkeypatch.setenv("BRIDGE_SSH", shlex.join(["ssh", *sshd[1], "-i", f"{sshd[2]}/forwarder"]))
+    with bridge.serve(x=1), bridge.serve(x=2) as srv:
+        monkeypatch.setattr("bridge.tunnel.DEFAULT_PORT", int(port_of(srv)))
+        with bridge.connect(ssh) as b:
+            assert b.read("x") == 2
+
+
+@needs_sshd
+def test_an_ssh_that_makes_no_end_of_the_tunnel_is_an_error_with_its_words(ssh, monkeypatch, tmp_path):
+    refuse = 'case "$*" in *"-O forward"*) echo no room >&2; exit 255;; esac; exec ssh'
+    monkeypatch.setenv("BRIDGE_SSH", os.environ["BRIDGE_SSH"].replace("exec ssh", refuse))
+    with bridge.serve(x=1):
+        assert failure(ssh) == f"no way to {ssh}: ssh says: no room"
+    assert folders(tmp_path) == []
 
 
 @needs_sshd

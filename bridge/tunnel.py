@@ -6,7 +6,7 @@ along. Windows has no such sockets, and gets the port.
 
 Which port the server has is asked on its computer, through the same ssh, so that nobody logs in twice: that ssh
 lends its connection to others (``ControlMaster``), at another socket in that directory. That of Windows cannot,
-and goes to the default port.
+and goes to the default port; so does one that may run no commands there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import selectors
 import shlex
 import shutil
 import signal
@@ -25,7 +26,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import IO, Any, Final, TypeVar, cast
 
 from bridge import running
 from bridge.errors import TransportError, printable
@@ -49,8 +50,17 @@ OPTIONS: Final = (
 # A connection that the user's configuration shares would go on without us.
 UNSHARED: Final = ("-o", "ControlMaster=no", "-o", "ControlPath=none")
 SHARING: Final = ("-o", "ControlMaster=yes", "-o", "ControlPersist=no")
-# It is to run what we say, without a terminal; and where the connection is gone, not to log in anew.
-ASKING: Final = ("-T", "-o", "RemoteCommand=none", "-o", "ControlMaster=no", "-o", "BatchMode=yes")
+# Where the connection is gone, it is not to log in anew.
+ASKING: Final = ("-o", "ControlMaster=no", "-o", "ProxyCommand=false", "-o", "BatchMode=yes")
+# It is to run what we say, without a terminal, and to lend nothing of this computer.
+FINDING: Final = ("-T", "-a", "-x", "-o", "RemoteCommand=none")
+# What a computer may say to a question.
+MAX_SAID: Final = 65_536
+# Of what ssh has to say, its end is shown.
+MAX_WORDS: Final = 2000
+# Directories in which a socket may lie: its path has at most 103 bytes, of which ssh and we need 40, and no
+# letters that mean something to ssh.
+_SHORT = re.compile(r"[\w/.+-]{1,60}", re.ASCII)
 # No part begins with "-": ssh would take it for an option. And none has what means something to a shell: the
 # user's configuration may hand it to one.
 _WORD = r"""(?!-)[^\s\x00-\x1f\x7f@/:'"`$;&|<>(){}]+"""
@@ -70,9 +80,9 @@ class Tunnel:
     ----------
     address
         ``ssh://[user@]host[:port][/server port]``. The first port is that of ssh, by default what its
-        configuration says; the second that of the server on that computer. Without it, it is that of the server
-        that this user runs there without keys; 5555, where there are several or none. ``$BRIDGE_SSH`` is the
-        command to run instead of ``ssh``, with options.
+        configuration says; the second that of the server on that computer. Without it, it is that of the only
+        server that this user runs there without keys; 5555, where there is none, or one of several has it.
+        ``$BRIDGE_SSH`` is the command to run instead of ``ssh``, with options.
     """
 
     def __init__(self, address: str) -> None:
@@ -129,10 +139,10 @@ class _Ssh:
 
     def __init__(self, address: str, command: list[str], target: str, port: int | None) -> None:
         self._address = address
-        self._directory = Path(tempfile.mkdtemp(prefix="zbridge-"))  # that only this user may enter
+        self._directory = _private_directory()
         self._said = self._directory / "said"
         self._pid = os.getpid()
-        self._control = self._directory / "control"
+        self._control = self._directory / "c"
         self._here, self._end, self.url = _end_in(self._directory)
         self._command, self._target = command, target
         self._port = port if port is not None or PRIVATE_ENDS else DEFAULT_PORT
@@ -142,9 +152,7 @@ class _Ssh:
             if self._port is None:
                 self._wait_for(self._control.exists)
                 self._port = self._find_port()
-                forwards, _ = self._ask("-O", "forward", *self._forward(), "--", self._target)
-                if not forwards:
-                    raise Unreachable(f"no way to {address}: ssh says: {self._words()}")
+                self._begin_to_forward()
             with self._wait_for(self._connected) as probe:
                 self._check_greeting(probe)
         except BaseException:
@@ -157,7 +165,7 @@ class _Ssh:
         )
         command = [*self._command, "-N", *OPTIONS, *way, "--", self._target]
         try:
-            with self._said.open("wb") as said, _interrupts_blocked():
+            with self._said.open("ab") as said, _interrupts_blocked():
                 return subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
                 )
@@ -176,8 +184,8 @@ class _Ssh:
 
     def _find_port(self) -> int:
         """Ask for the port of the server that the user runs there, or take the one that it has by default."""
-        _, said = self._ask("--", self._target, running.FIND)
-        ports = running.found(said)
+        command = [*self._asking(*FINDING), "--", self._target, running.FIND]
+        ports = running.found(_output_of(command))
         if len(ports) > 1 and DEFAULT_PORT not in ports:
             raise Unreachable(
                 f"you run {len(ports)} servers on the computer of {self._address}, at the ports "
@@ -185,20 +193,24 @@ class _Ssh:
             )
         return ports[0] if len(ports) == 1 else DEFAULT_PORT
 
-    def _ask(self, *words: str) -> tuple[bool, str]:
-        """Have the ssh that runs do something; return whether it did, and what was printed."""
-        command = [*self._command, *ASKING, "-S", str(self._control), *words]
+    def _begin_to_forward(self) -> None:
+        command = [*self._asking("-O", "forward", *self._forward()), "--", self._target]
         with self._said.open("ab") as said, contextlib.suppress(subprocess.TimeoutExpired):
             done = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=said,
                 stderr=said,
                 timeout=ASK_SECONDS,
                 check=False,
             )
-            return done.returncode == 0, done.stdout.decode("utf-8", "replace")
-        return False, ""
+            if done.returncode == 0:
+                return
+        raise Unreachable(f"no way to {self._address}: ssh says: {self._words()}")
+
+    def _asking(self, *options: str) -> list[str]:
+        """Return a command for the ssh that runs."""
+        return [*self._command, *ASKING, *options, "-S", str(self._control)]
 
     def _connected(self) -> socket.socket | None:
         """Connect to this end of the tunnel, if it is there."""
@@ -221,7 +233,14 @@ class _Ssh:
             if seen:
                 return seen
             time.sleep(POLL_SECONDS)
-        raise Unreachable(f"no way to {self._address}: ssh was not let in for {LOGIN_SECONDS:g} s")
+        raise Unreachable(
+            f"no way to {self._address}: ssh was not let in for {LOGIN_SECONDS:g} s"
+            + (
+                ""
+                if self._port is not None
+                else "; if it was, say the server's port: ssh://user@host/port"
+            )
+        )
 
     def _check_greeting(self, probe: socket.socket) -> None:
         """Make sure that somebody listens: this end of a tunnel connects also where nobody does."""
@@ -238,9 +257,17 @@ class _Ssh:
             )
 
     def _words(self) -> str:
-        text = self._said.read_text("utf-8", "replace").strip()
+        text = self._said.read_text("utf-8", "replace").strip()[-MAX_WORDS:]
         ended = self._process.poll()
         return printable(text) or ("nothing" if ended is None else f"nothing (exit code {ended})")
+
+
+def _private_directory() -> Path:
+    """Make a directory that only this user may enter, where sockets can lie."""
+    place = tempfile.gettempdir()
+    if PRIVATE_ENDS and not _SHORT.fullmatch(place):
+        place = "/tmp"  # noqa: S108 - its mode protects it
+    return Path(tempfile.mkdtemp(prefix="zbridge-", dir=place))
 
 
 def _end_in(directory: Path) -> tuple[str, tuple[int, Any], str]:
@@ -252,6 +279,33 @@ def _end_in(directory: Path) -> tuple[str, tuple[int, Any], str]:
         place = free.getsockname()
     here = "{}:{}".format(*place)
     return here, (socket.AF_INET, place), f"tcp://{here}"
+
+
+def _output_of(command: list[str]) -> str:
+    """Run a command that somebody else's computer answers: so much of it, and for so long, is read."""
+    said = b""
+    deadline = time.monotonic() + ASK_SECONDS
+    with (
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C in a terminal is ours
+        ) as process,
+        selectors.DefaultSelector() as selector,
+    ):
+        pipe = cast("IO[bytes]", process.stdout)
+        selector.register(pipe, selectors.EVENT_READ)
+        try:
+            while len(said) < MAX_SAID and selector.select(deadline - time.monotonic()):
+                chunk = os.read(pipe.fileno(), MAX_SAID)
+                if not chunk:
+                    break
+                said += chunk
+        finally:
+            process.kill()
+    return said.decode("utf-8", "replace")
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -68,14 +69,22 @@ def sshd(tmp_path_factory):
 
 
 @pytest.fixture
-def ssh(sshd, monkeypatch, tmp_path):
-    """The beginning of an address through that sshd; what is made for a tunnel is in `tmp_path`."""
+def place():
+    """Where what is made for a tunnel lies: the paths of sockets are short."""
+    folder = tempfile.mkdtemp(prefix="z-")
+    yield Path(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def ssh(sshd, monkeypatch, place):
+    """The beginning of an address through that sshd; what is made for a tunnel is in `place`."""
     port, options, folder = sshd
     command = (
-        f'echo $$ >> {tmp_path}/.pids; exec {shlex.join(["ssh", *options, "-i", f"{folder}/user"])} "$@"'
+        f'echo $$ >> {place}/.pids; exec {shlex.join(["ssh", *options, "-i", f"{folder}/user"])} "$@"'
     )
     monkeypatch.setenv("BRIDGE_SSH", shlex.join(["sh", "-c", command, "ssh"]))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(place))
     monkeypatch.setenv("BRIDGE_HOME", f"{folder}/home")
     return f"ssh://{getpass.getuser()}@127.0.0.1:{port}"
 
@@ -102,31 +111,52 @@ def folders(folder):
 
 
 @needs_sshd
-def test_a_server_that_only_its_own_computer_reaches_is_read_through_ssh(server, ssh, tmp_path):
+def test_a_server_that_only_its_own_computer_reaches_is_read_through_ssh(server, ssh, place):
     server["x"] = np.arange(1_000_000)
     address = f"{ssh}/{port_of(server)}"
     with bridge.connect(address) as b:
         assert np.array_equal(b.read("x"), np.arange(1_000_000))
         assert b.url == address
         assert address in repr(b)
-        (folder,) = folders(tmp_path)
+        (folder,) = folders(place)
         assert folder.stat().st_mode & 0o777 == 0o700
-        assert len(tunnels(tmp_path)) == 1
-    assert folders(tmp_path) == []
-    assert tunnels(tmp_path) == []
+        assert len(tunnels(place)) == 1
+    assert folders(place) == []
+    assert tunnels(place) == []
 
 
 @needs_sshd
-def test_the_port_of_the_only_server_there_is_found_by_one_who_logs_in_once(ssh, sshd, tmp_path):
+def test_the_port_of_the_only_server_there_is_found_by_one_who_logs_in_once(ssh, sshd, place):
     log = sshd[2] / "log"
     before = log.read_text().count("Accepted publickey")
     with bridge.serve(x=np.arange(1000)), bridge.connect(ssh) as b:
         assert np.array_equal(b.read("x"), np.arange(1000))
         assert b.url == ssh
-        assert len(tunnels(tmp_path)) == 1
+        assert len(tunnels(place)) == 1
         assert log.read_text().count("Accepted publickey") == before + 1
-    assert folders(tmp_path) == []
-    assert tunnels(tmp_path) == []
+    assert folders(place) == []
+    assert tunnels(place) == []
+
+
+@needs_sshd
+def test_where_temporary_files_have_long_names_sockets_lie_elsewhere(ssh, place, monkeypatch):
+    long = place / ("long" * 20)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    with bridge.serve(x=1) as srv:
+        for address in (ssh, f"{ssh}/{port_of(srv)}"):
+            with bridge.connect(address) as b:
+                assert b.read("x") == 1
+    assert list(long.iterdir()) == []
+
+
+@needs_sshd
+def test_a_computer_that_prints_without_end_is_not_heard_out(ssh, monkeypatch):
+    monkeypatch.setattr("bridge.running.FIND", "echo zbridge 1; echo zbridge 2; yes")
+    assert "you run 2 servers" in failure(ssh)
+    monkeypatch.setattr("bridge.running.FIND", "echo zbridge 1; echo zbridge 2; sleep 5")
+    monkeypatch.setattr("bridge.tunnel.ASK_SECONDS", 1.0)
+    assert "you run 2 servers" in failure(ssh)
 
 
 @needs_sshd
@@ -169,18 +199,19 @@ def test_servers_that_were_closed_or_killed_or_have_keys_are_not_found(ssh, sshd
 def test_who_may_only_forward_ports_gets_to_the_default_one(ssh, sshd, monkeypatch):
     monkeypatch.setenv("BRIDGE_SSH", shlex.join(["ssh", *sshd[1], "-i", f"{sshd[2]}/forwarder"]))
     with bridge.serve(x=1), bridge.serve(x=2) as srv:
+        srv._unlist()  # who may ask would find the other
         monkeypatch.setattr("bridge.tunnel.DEFAULT_PORT", int(port_of(srv)))
         with bridge.connect(ssh) as b:
             assert b.read("x") == 2
 
 
 @needs_sshd
-def test_an_ssh_that_makes_no_end_of_the_tunnel_is_an_error_with_its_words(ssh, monkeypatch, tmp_path):
+def test_an_ssh_that_makes_no_end_of_the_tunnel_is_an_error_with_its_words(ssh, monkeypatch, place):
     refuse = 'case "$*" in *"-O forward"*) echo no room >&2; exit 255;; esac; exec ssh'
     monkeypatch.setenv("BRIDGE_SSH", os.environ["BRIDGE_SSH"].replace("exec ssh", refuse))
     with bridge.serve(x=1):
         assert failure(ssh) == f"no way to {ssh}: ssh says: no room"
-    assert folders(tmp_path) == []
+    assert folders(place) == []
 
 
 @needs_sshd
@@ -192,25 +223,25 @@ def test_where_there_are_no_private_sockets_the_tunnel_begins_at_a_port(server, 
 
 
 @needs_sshd
-def test_after_it_was_closed_and_after_ssh_has_died_a_client_gets_a_new_tunnel(server, ssh, tmp_path):
+def test_after_it_was_closed_and_after_ssh_has_died_a_client_gets_a_new_tunnel(server, ssh, place):
     server["x"] = 1
     with bridge.connect(f"{ssh}/{port_of(server)}") as b:
         b.close()
         assert b.read("x") == 1
-        (pid,) = tunnels(tmp_path)
+        (pid,) = tunnels(place)
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert b.read("x") == 1
 
 
 @needs_sshd
-def test_an_interrupt_of_the_terminal_does_not_end_the_tunnel(server, ssh, tmp_path):
+def test_an_interrupt_of_the_terminal_does_not_end_the_tunnel(server, ssh, place):
     server["x"] = 1
     with bridge.connect(f"{ssh}/{port_of(server)}") as b:
-        (pid,) = tunnels(tmp_path)
+        (pid,) = tunnels(place)
         os.kill(pid, signal.SIGINT)
         assert b.read("x") == 1
-        assert tunnels(tmp_path) == [pid]
+        assert tunnels(place) == [pid]
 
 
 @needs_sshd
@@ -256,13 +287,13 @@ def test_who_takes_long_to_log_in_is_waited_for(server, ssh, monkeypatch):
 
 
 @needs_sshd
-def test_where_no_server_listens_the_error_says_so(ssh, tmp_path):
+def test_where_no_server_listens_the_error_says_so(ssh, place):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     message = failure(f"{ssh}/{port}")
     assert f"no server answers on its port {port}" in message
     assert "Connection refused" in message
-    assert folders(tmp_path) == []
+    assert folders(place) == []
 
 
 @needs_sshd
@@ -275,12 +306,12 @@ def test_of_an_ssh_that_says_nothing_and_goes_on_no_exit_code_is_told(ssh, monke
 
 
 @needs_sshd
-def test_where_ssh_is_not_let_in_the_error_has_its_words(ssh, sshd, monkeypatch, tmp_path):
+def test_where_ssh_is_not_let_in_the_error_has_its_words(ssh, sshd, monkeypatch, place):
     monkeypatch.setenv("BRIDGE_SSH", shlex.join(["ssh", *sshd[1], "-i", "/dev/null"]))
     message = failure(ssh)
     assert "ssh says:" in message
     assert "Permission denied" in message
-    assert folders(tmp_path) == []
+    assert folders(place) == []
 
 
 def test_where_nothing_listens_the_error_has_the_words_of_ssh(monkeypatch):

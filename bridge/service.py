@@ -429,6 +429,7 @@ class Service(Catalogue):
                 result = encoded_as(form, value)
             except EncodeError as exc:
                 message = f"{name!r} returned what cannot be sent: {exc}"
+                _log.error("%s", message)  # its owner is to know, not only who called
                 raise remote_error("failed", message, "TypeError") from exc
             if key:
                 query.keep(key, result)

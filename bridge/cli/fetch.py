@@ -219,6 +219,7 @@ def _look_at_array(
 
 def _look_at_table(table: bridge.RemoteTable, as_json: bool) -> None:
     from bridge.cli import show
+    from bridge.display import table_text
 
     try:
         first = table.head(show.ROWS).read()
@@ -231,7 +232,7 @@ def _look_at_table(table: bridge.RemoteTable, as_json: bool) -> None:
         return
     are_all = len(first) < show.ROWS if table.num_rows is None else len(first) == table.num_rows
     rows = len(first) if are_all else table.num_rows
-    click.echo(f"{table.name}: {'?' if rows is None else f'{rows:,}'} rows × {len(dtypes)} columns")
+    click.echo(f"{table.name}: {table_text(rows, len(dtypes))}")
     click.echo(show.text(first))
     if not are_all:
         click.echo(f"… the first {len(first)}")

@@ -15,6 +15,7 @@ from bridge.display.plain import (
     seconds_text,
     shape_text,
     signature_text,
+    table_text,
     text,
 )
 from bridge.display.progress import Progress, progress_bar
@@ -31,5 +32,6 @@ __all__ = [
     "seconds_text",
     "shape_text",
     "signature_text",
+    "table_text",
     "text",
 ]

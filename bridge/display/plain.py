@@ -18,6 +18,7 @@ __all__ = [
     "seconds_text",
     "shape_text",
     "signature_text",
+    "table_text",
     "text",
 ]
 
@@ -112,6 +113,22 @@ def shape_text(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape)) or "scalar"
 
 
+def table_text(rows: Any, columns: Any) -> str:
+    """Return how large a table is as people read it; the rows are None where nobody knows yet.
+
+    Examples
+    --------
+    >>> table_text(1461, 6), table_text(1, 1), table_text(None, 2)
+    ('1,461 rows × 6 columns', '1 row × 1 column', '? rows × 2 columns')
+    """
+    return f"{_counted(rows, 'row')} × {_counted(columns, 'column')}"
+
+
+def _counted(number: Any, thing: str) -> str:
+    shown = "?" if number is None else f"{number:,}" if type(number) is int else text(number)
+    return f"{shown} {thing}{'' if number == 1 else 's'}"
+
+
 def list_text(items: Iterable[Any], *, most: int = 6, between: str = ", ") -> str:
     """Return the first items of a list, and how many there are beyond.
 
@@ -163,7 +180,7 @@ def entry_text(entry: dict[str, Any]) -> str:
             f"{text(shape_text(shape if isinstance(shape, list) else ()))}, {size}"
         )
     if kind == "table":
-        return f"table {text(entry.get('rows'))} rows × {text(entry.get('columns'))} columns, {size}"
+        return f"table {table_text(entry.get('rows'), entry.get('columns'))}, {size}"
     if kind == "broken":
         return f"cannot be read: {text(entry.get('error'))}"
     if kind == "channel":

@@ -348,12 +348,9 @@ class RemoteTable(Handle):
         return self.num_rows
 
     def __repr__(self) -> str:
-        rows = "?" if self.num_rows is None else f"{self.num_rows:,}"
-        size = display.nbytes_text(self.nbytes)
+        large = display.table_text(self.num_rows, len(self.columns))
         columns = display.list_text(self.columns)
-        return (
-            f"<RemoteTable {self.name!r} {rows} rows × {len(self.columns)} columns ({columns}), {size}>"
-        )
+        return f"<RemoteTable {self.name!r} {large} ({columns}), {display.nbytes_text(self.nbytes)}>"
 
     def _repr_html_(self) -> str:
         columns = list(zip(self.columns, self._types, strict=True))
@@ -364,8 +361,8 @@ class RemoteTable(Handle):
 
     @property
     def _what(self) -> str:
-        rows = "?" if self.num_rows is None else f"{self.num_rows:,}"
-        return f"{rows} rows × {len(self.columns):,} columns, {display.nbytes_text(self.nbytes)}"
+        large = display.table_text(self.num_rows, len(self.columns))
+        return f"{large}, {display.nbytes_text(self.nbytes)}"
 
     @property
     def _types(self) -> list[Any]:

@@ -428,11 +428,12 @@ def test_tracebacks_are_sent_only_where_the_server_allows_it(served):
     assert "Odd: of its own" in error.remote_traceback
 
 
-def test_a_result_that_cannot_be_sent_fails_and_says_why(served):
+def test_a_result_that_cannot_be_sent_fails_and_says_why_also_in_the_log(served, caplog):
     error = failure(served, "call", name="unsendable")
     assert error.code == "failed"
     assert isinstance(error, TypeError)
     assert "'unsendable' returned what cannot be sent" in str(error)
+    assert [f"TypeError: {record.getMessage()}" for record in caplog.records] == [str(error)]
 
 
 def test_a_result_that_is_too_large_is_refused_with_the_way_out(served):

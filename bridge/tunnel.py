@@ -189,7 +189,7 @@ class _Ssh:
         if len(ports) > 1 and DEFAULT_PORT not in ports:
             raise Unreachable(
                 f"you run {len(ports)} servers on the computer of {self._address}, at the ports "
-                f"{', '.join(map(str, ports))}; say which: ssh://user@host/{ports[0]}"
+                f"{', '.join(map(str, ports))}; say which: {self._address.rstrip('/')}/{ports[0]}"
             )
         return ports[0] if len(ports) == 1 else DEFAULT_PORT
 

@@ -10,11 +10,11 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from bridge import __version__, codecs, display
 from bridge.codecs import Allocate, Buffer
@@ -22,6 +22,7 @@ from bridge.display import Progress
 from bridge.display.cards import catalogue_card
 from bridge.errors import Changed, IdleTimeout, Lagged, RemoteError, TransportError, WireError
 from bridge.exchange import (
+    BUSY_SECONDS,
     CONNECT_SECONDS,
     WAIT,
     Answer,
@@ -29,6 +30,8 @@ from bridge.exchange import (
     Question,
     Receipt,
 )
+from bridge.giving_up import pause
+from bridge.limits import MIB
 from bridge.reach import reach
 from bridge.remote import RemoteArray, Ways, handle_of
 from bridge.threads import DaemonThreads
@@ -42,6 +45,10 @@ DEFAULT_TIMEOUT = 30.0
 # Names that are completed are not older, if the server tells them within the time that nobody notices.
 NAMES_SECONDS = 5.0
 COMPLETION_SECONDS = 0.2
+# When that look is given up.
+LOOK_SECONDS = 5.0
+# Of a catalogue, as text: with what Python needs for it, some hundred megabytes.
+MAX_CATALOGUE: Final = 64 * MIB
 
 
 class Client(Mapping[str, Any]):
@@ -248,16 +255,27 @@ class Client(Mapping[str, Any]):
         list of dict
             JSON objects with ``name``, ``kind``, ``nbytes`` and what else the server tells of each.
         """
-        return self._entries(lambda: self.timeout)
+        return self._entries()
 
-    def _entries(self, seconds: Callable[[], float]) -> list[dict[str, Any]]:
+    def _entries(self, deadline: float = math.inf) -> list[dict[str, Any]]:
+        """Ask for the catalogue, until a time of `time.monotonic`."""
         entries: list[dict[str, Any]] = []
         keys: dict[str, Any] = {}
+        left = MAX_CATALOGUE
         while True:
-            reply = self._ask("list", keys, timeout=seconds())
+            seconds = deadline - time.monotonic()
+            if seconds <= 0:
+                raise IdleTimeout(f"{self.url} goes on with its catalogue, and time is over")
+            reply = self._ask("list", keys, timeout=min(self.timeout, seconds))
             page = reply.key("entries", list)
             if any(type(entry) is not dict or type(entry.get("name")) is not str for entry in page):
                 raise WireError("the server's catalogue has an entry without a name")
+            left -= sum(len(str(entry)) for entry in page)
+            if left < 0:
+                raise WireError(
+                    f"the server's catalogue is larger than {MAX_CATALOGUE} characters; read what is wanted by "
+                    "its name"
+                )
             entries += page
             if not reply.keys.get("more") or not page:
                 break
@@ -297,10 +315,10 @@ class Client(Mapping[str, Any]):
         RemoteArray, RemoteTable, RemoteObject or RemoteQuery
             By what it is. Not annotated as their union: nobody could index it without telling first.
         """
-        reply = self._ask("describe", {"name": name})
-        skeleton = None
-        if "object" in reply.keys:
-            skeleton = codecs.decode(reply.keys["object"], reply.buffers)
+        answer = self._exchange.fetch(self._question("describe", {"name": name}))
+        skeleton = (
+            codecs.decode(answer.keys["object"], answer.buffers) if "object" in answer.keys else None
+        )
         ways = Ways(
             fetch=self._fetch,
             call=self.call,
@@ -308,7 +326,7 @@ class Client(Mapping[str, Any]):
             follow=self.follow,
             rate=self._rate,
         )
-        return handle_of(reply.key("entry", dict), ways, skeleton)
+        return handle_of(Reply(id=None, keys=answer.keys).key("entry", dict), ways, skeleton)
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str) or not name:
@@ -372,7 +390,8 @@ class Client(Mapping[str, Any]):
         """Return the names for ``b["wav<TAB>``: those of the last look, if it was just now or takes long."""
         if time.monotonic() - self._names_at > NAMES_SECONDS and self._look.done():
             with contextlib.suppress(Exception):  # nobody wants to see it in the middle of a line
-                self._look = DaemonThreads(1).submit(self.entries)
+                deadline = time.monotonic() + LOOK_SECONDS
+                self._look = DaemonThreads(1).submit(self._entries, deadline)
                 wait([self._look], COMPLETION_SECONDS)
         return [entry["name"] for entry in self._catalogue]
 
@@ -402,7 +421,7 @@ class Client(Mapping[str, Any]):
         deadline = time.monotonic() + seconds
         reply = self._ask("hello", {"client": {"features": []}}, timeout=seconds)
         self._heed(reply.key("hello", dict))
-        self._entries(lambda: max(deadline - time.monotonic(), 0.0))
+        self._entries(deadline)
 
     def _fetch(
         self,
@@ -435,6 +454,7 @@ class Client(Mapping[str, Any]):
 
     def _followed(self, keys: dict[str, Any], timeout: float | None) -> Generator[Any, None, None]:
         while True:
+            asked = time.monotonic()
             try:
                 answer = self._exchange.fetch(self._question("get", keys, timeout=timeout))
             except RemoteError as exc:
@@ -447,6 +467,8 @@ class Client(Mapping[str, Any]):
             keys = keys | {"start": reply.key("next", int), "version": reply.key("version", str)}
             if "object" in answer.keys:
                 yield self._decoded(answer)
+            elif time.monotonic() - asked < BUSY_SECONDS:
+                pause(BUSY_SECONDS)  # a server that does not wait as it should is not to keep us busy
 
     def _send(
         self, op: str, name: str, obj: Any, *, progress: Progress | None, timeout: float | None

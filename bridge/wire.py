@@ -31,9 +31,10 @@ hello      [client]                            ``hello``: version, instance, fea
 list       [after, limit]                      ``entries``: a page of the catalogue in the order of
                                                names, after the name `after`; ``more``: true if names
                                                are left
-describe   name                                ``entry``; for tables also ``object``: the table
+describe   name, [max_bytes]                   ``entry``; for tables also ``object``: the table
                                                without its rows; for what has names for its axes, a
-                                               tree of these (`bridge.sources.labelled`)
+                                               tree of these (`bridge.sources.labelled`); with
+                                               ``buffers`` or a transfer
 get        name, [select, as, max_bytes]       ``version``, ``object``, ``buffers``, or a transfer
 get        name, start, [wait, version,        of a channel: ``next``, ``version``, and ``object``,
            max_bytes]                          ``buffers`` or a transfer if there are rows

@@ -20,15 +20,17 @@ from functools import partial
 from typing import Any, Final
 
 from bridge.errors import EncodeError, IdleTimeout, RemoteError, TransportError
-from bridge.exchange.pool import CONNECT_SECONDS, PIPELINED, Pool
+from bridge.exchange.pool import BUSY_SECONDS, CONNECT_SECONDS, PIPELINED, Pool
 from bridge.exchange.question import Answer, Question, Receipt
 from bridge.exchange.windows import Fetch, Put
-from bridge.limits import STANDARD
+from bridge.giving_up import pause
+from bridge.limits import MAX_INLINE, STANDARD
 from bridge.transfer import MIN_WINDOW
 from bridge.transport import Link, Unreachable
 from bridge.wire import Reply
 
 __all__ = [
+    "BUSY_SECONDS",
     "CONNECT_SECONDS",
     "INLINE_BYTES",
     "WAIT",
@@ -41,9 +43,8 @@ __all__ = [
 # An answer up to this size comes in one message. Nothing shows of it until all of it is here: on a link of
 # 64 kB/s, after four seconds.
 INLINE_BYTES: Final = 256 * 1024
-# And up to this one on a link that was fast: what comes in one message stays where it came to, and is ready in
-# three fifths of the time that windows take (benchmarks/, arrays of 16 MiB on loopback).
-MAX_INLINE_BYTES: Final = 16 * 1024 * 1024
+# And up to this one on a link that was fast.
+MAX_INLINE_BYTES: Final = MAX_INLINE
 # What came within this time at the rate of the last answer may come in one message, or be in flight at first.
 QUICK_SECONDS: Final = 0.1
 # Of a smaller answer, its rate tells more of the server than of the link.
@@ -179,7 +180,7 @@ class Exchange:
         )
         again = replace(question, op="wait", keys=waiting | {"start": 0}, buffers=())
         over = False
-        start = time.perf_counter()
+        start = asked = time.perf_counter()
         try:
             reply = self._ask_once(question, again)
             while True:
@@ -188,8 +189,13 @@ class Exchange:
                     yield self.fetch(question, first=reply, start=start)
                     again.keys["start"] += 1
                     start = time.perf_counter()
+                elif not over and time.perf_counter() - asked < BUSY_SECONDS:
+                    pause(
+                        BUSY_SECONDS
+                    )  # a server that does not wait as it should is not to keep us busy
                 if over:
                     return
+                asked = time.perf_counter()
                 reply = self._ask_once(again, again)
         finally:
             if not over:

@@ -19,7 +19,7 @@ import numpy as np
 import zmq
 
 from bridge.errors import IdleTimeout, TransportError, WireError
-from bridge.limits import STANDARD
+from bridge.limits import MAX_INLINE, STANDARD
 from bridge.transport.address import with_default_port
 from bridge.transport.curve import Curve, own_key_options
 from bridge.transport.monitor import (
@@ -54,13 +54,16 @@ Place: TypeAlias = Callable[[bytes], Sequence[memoryview] | None]
 WAIT_SLICE: Final = 0.1
 # A client's request to forget a transfer gets this long when its connection closes.
 LAST_WORDS: Final = 0.2
+# Messages that are here and not read yet.
+UNREAD: Final = 16
 # A server that has another key breaks off without a word. So does one that is just being restarted, but not
 # so often.
 TRIES: Final = 3
 
 _LINK_OPTIONS: dict[int, int] = {
-    zmq.MAXMSGSIZE: STANDARD.reply + HEADER_ROOM,
-    zmq.RCVHWM: HIGH_WATER_MARK,
+    # What comes unasked takes memory, too, until somebody looks: so many messages of so many bytes.
+    zmq.MAXMSGSIZE: max(MAX_INLINE, STANDARD.window) + HEADER_ROOM,
+    zmq.RCVHWM: UNREAD,
     zmq.SNDHWM: HIGH_WATER_MARK,
     zmq.LINGER: 0,
     zmq.IPV6: 1,

@@ -11,8 +11,9 @@ import zmq
 from bridge.bench.child import Failed
 from bridge.bench.lanes import DEFAULT_URL, full_url
 from bridge.bench.serve import VERSION
+from bridge.bench.told import checked
 from bridge.codecs import strict_json
-from bridge.errors import RemoteError, TransportError, WireError
+from bridge.errors import RemoteError, TransportError, WireError, printable
 
 __all__ = ["Control"]
 
@@ -71,6 +72,8 @@ class Control:
             If the worker failed.
         RemoteError
             If the server refuses it.
+        WireError
+            If it answers something else.
         TransportError
             If there is no answer, or the connection is lost.
         """
@@ -93,8 +96,12 @@ class Control:
             )
         error = answer.get("error")
         if error is None:
-            return answer.get("result")
-        code, message = str(error.get("code")), str(error.get("message"))
+            return checked(do, answer.get("result"))
+        if type(error) is not dict:
+            raise WireError(
+                f"the benchmark server at {self.url} failed with {printable(str(error)[:80])}"
+            )
+        code, message = (printable(str(error.get(key))) for key in ("code", "message"))
         if code == "failed":
             raise Failed(message)
         raise RemoteError(code, message)

@@ -162,10 +162,15 @@ def signature_text(entry: dict[str, Any]) -> str:
 
 def catalogue_text(entries: Sequence[dict[str, Any]], *, most: int = 20) -> str:
     """Return a catalogue's entries, a line each, and how many there are beyond."""
-    listed = [f"  {entry.get('name')!r:24} {entry_text(entry)}" for entry in entries[:most]]
+    listed = [f"  {_name_text(entry):24} {entry_text(entry)}" for entry in entries[:most]]
     if len(entries) > most:
         listed.append(f"  … {len(entries) - most} more")
     return "\n".join(listed) or "  (nothing is served here that you may see)"
+
+
+def _name_text(entry: dict[str, Any]) -> str:
+    name = entry.get("name")
+    return repr(name) if isinstance(name, str) and len(name) <= TEXT else text(name)
 
 
 def entry_text(entry: dict[str, Any]) -> str:

@@ -24,7 +24,10 @@ HELLO = {"version": "1", "instance": "i", "features": [], "limits": LIMITS}
 @contextlib.contextmanager
 def answering(answer: Callable[[str, dict[str, Any]], dict[str, Any] | None]) -> Iterator[str]:
     """A server that says hello and has an empty catalogue, unless `answer` knows better."""
-    usual = {"hello": {"hello": HELLO}, "list": {"entries": [], "more": False}}
+    usual: dict[str, dict[str, Any]] = {
+        "hello": {"hello": HELLO},
+        "list": {"entries": [], "more": False},
+    }
 
     def reply(router: zmq.Socket[bytes], message: list[bytes]) -> None:
         peer, empty, header, *_ = message

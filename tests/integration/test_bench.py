@@ -24,6 +24,7 @@ from bridge.bench.child import Child, Failed
 from bridge.bench.control import Control
 from bridge.bench.pair import Pair
 from bridge.bench.run import ROUNDS
+from bridge.bench.serve import VERSION
 from bridge.cli import commands
 from bridge.errors import RemoteError, TransportError
 from tests.processes import ROOT
@@ -341,6 +342,82 @@ def client_of(url, answer, *, max_bytes):
         finally:
             rep.setsockopt(zmq.RCVTIMEO, 0)
             thread.join(10)
+
+
+@contextlib.contextmanager
+def answering(answers):
+    """A server that answers what it is asked as it is told, and its address."""
+    with zmq.Context() as context, context.socket(zmq.REP) as rep:
+        rep.setsockopt(zmq.LINGER, 0)
+        port = rep.bind_to_random_port("tcp://127.0.0.1")
+        stopped = threading.Event()
+
+        def serve():
+            while not stopped.is_set():
+                if rep.poll(20):
+                    order = json.loads(rep.recv())
+                    told = answers.get(order["do"], answers.get("*", {}))
+                    rep.send(json.dumps({"zbridge_bench": VERSION, **told}).encode())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"tcp://127.0.0.1:{port}"
+        finally:
+            stopped.set()
+            thread.join()
+
+
+HELLO = {
+    "result": {
+        "environment": {},
+        "machine": "m",
+        "available": None,
+        "max_bytes": 10**6,
+        "max_duration": 10,
+        "unpickling": False,
+    }
+}
+PORTS = {"result": {"rep": 1, "tcp": 1, "bridge": 1}}
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"*": {"error": "boom"}},
+        {"*": {"error": [1]}},
+        {"*": {"result": 5}},
+        {"*": {"result": {}}},
+        {"*": {"result": None}},
+        {"hello": {"result": {**HELLO["result"], "max_bytes": "x"}}},
+        {"hello": {"result": {**HELLO["result"], "max_bytes": 10**30}}},
+        {"hello": {"result": {**HELLO["result"], "environment": {"cpu": {"a": 1}}}}},
+        {"hello": HELLO, "*": {"result": 5}},
+        {"hello": HELLO, "*": {"result": None}},
+        {"hello": HELLO, "*": {"result": {"rep": "1@x", "tcp": "a", "bridge": [1]}}},
+    ],
+    ids=str,
+)
+def test_a_server_that_answers_nonsense_is_refused(answers):
+    with answering(answers) as url, pytest.raises(bridge.BridgeError):
+        bridge.bench(url, budget=5)
+
+
+@pytest.mark.parametrize("do", ["prepare", "end", "grown", "verify", "stop"])
+@pytest.mark.parametrize("nonsense", [-1, "x", {"cpu": "x"}, [{}], 10**30])
+def test_each_answer_is_looked_at_before_it_is_used(do, nonsense):
+    with answering({"hello": HELLO, "*": {"result": nonsense}}) as url:
+        control = Control(url)
+        with pytest.raises(bridge.WireError, match=f"answered '{do}' with"):
+            control.ask(do)
+        control.close()
+
+
+def test_what_a_server_says_commands_no_terminal():
+    error = {"error": {"code": "\x1b[31m", "message": "\x1b]0;t\x07"}}
+    with answering({"*": error}) as url, pytest.raises(RemoteError) as caught:
+        Control(url)
+    assert "\x1b" not in f"{caught.value}{caught.value.code}"
 
 
 def test_a_hostile_stream_of_arrow_from_a_server_is_refused(url):

@@ -143,7 +143,7 @@ class Outbox:
         self._limits = limits
         self._held = 0
         self._lock = threading.RLock()
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()  # the least recently used first
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()  # the least recently used first
         self._counts: Counter[Hashable] = Counter()  # of the transfers of each client
 
     def __len__(self) -> int:
@@ -160,7 +160,7 @@ class Outbox:
         *,
         held: int,
         now: float,
-        owner: str = "",
+        known_as: Callable[[str], Hashable] = str,
         client: Hashable = None,
     ) -> str:
         """Keep an answer, and return its token.
@@ -171,8 +171,8 @@ class Outbox:
             Bytes-like objects, or ranges of files: anything with a length that slices to bytes.
         held
             How many of their bytes exist for this answer alone.
-        owner
-            Is to follow the token wherever the answer is asked for.
+        known_as
+            Makes of the token what the answer is asked for by; by default the token.
         client
             For whom it is counted.
 
@@ -193,7 +193,7 @@ class Outbox:
                 self._release_oldest(self._greatest(lambda kept: kept.held))
             while len(self._kept) >= limits.transfers:
                 self._release_oldest(self._greatest(lambda _: 1))
-            self._kept[token + owner] = _Kept(EndToEnd(buffers), held, now, client)
+            self._kept[known_as(token)] = _Kept(EndToEnd(buffers), held, now, client)
             self._counts[client] += 1
             self._held += held
         return token
@@ -207,7 +207,7 @@ class Outbox:
                 f"{self._limits.held} for transfers: ask for a part",
             )
 
-    def window(self, token: str, offset: int, length: int, now: float) -> Window:
+    def window(self, token: Hashable, offset: int, length: int, now: float) -> Window:
         """Return where the bytes of one window are; `cut` gives them.
 
         Raises
@@ -231,7 +231,7 @@ class Outbox:
             )
         return kept.range.window(offset, length)
 
-    def release(self, token: str) -> None:
+    def release(self, token: Hashable) -> None:
         """Forget an answer. One that is not there is forgotten already."""
         with self._lock:
             kept = self._kept.pop(token, None)
@@ -267,17 +267,17 @@ class Inbox:
     def __init__(self, limits: Limits = STANDARD) -> None:
         self._limits = limits
         self._lock = threading.RLock()
-        self._open: dict[str, _Open] = {}
+        self._open: dict[Hashable, _Open] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def __contains__(self, token: str) -> bool:
+    def __contains__(self, token: Hashable) -> bool:
         return token in self._open
 
     def open(
         self,
-        token: str,
+        token: Hashable,
         nbytes: int,
         allocate: Callable[[], Sequence[memoryview]],
         what: Any,
@@ -326,7 +326,7 @@ class Inbox:
             buffers = allocate()
             self._open[token] = _Open(EndToEnd(buffers), buffers, what, {}, now, client)
 
-    def write(self, token: str, offset: int, frames: Sequence[Any], now: float) -> int:
+    def write(self, token: Hashable, offset: int, frames: Sequence[Any], now: float) -> int:
         """Copy a part to its place, and return its length. One that came before is copied again.
 
         Raises
@@ -350,7 +350,7 @@ class Inbox:
         upload.used = now
         return length
 
-    def finish(self, token: str) -> tuple[Sequence[memoryview], Any]:
+    def finish(self, token: Hashable) -> tuple[Sequence[memoryview], Any]:
         """Return the buffers, all of whose bytes are there, and what was given with them.
 
         Raises
@@ -371,7 +371,7 @@ class Inbox:
         self.release(token)
         return upload.buffers, upload.what
 
-    def release(self, token: str) -> None:
+    def release(self, token: Hashable) -> None:
         """Forget what was put, if it is not finished."""
         with self._lock:
             self._open.pop(token, None)
@@ -382,7 +382,7 @@ class Inbox:
             for token in [t for t, upload in self._open.items() if now - upload.used > IDLE_SECONDS]:
                 del self._open[token]
 
-    def _find(self, token: str) -> _Open:
+    def _find(self, token: Hashable) -> _Open:
         upload = self._open.get(token)
         if upload is None:
             raise remote_error("expired", "there is no such transfer, or no longer; put it again")

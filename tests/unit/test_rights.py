@@ -188,6 +188,34 @@ def test_a_call_is_there_for_whom_it_was_begun_alone(service, case):
     assert outcome(ask(service, "wait", owner, call=MARK))["call"] == MARK
 
 
+def test_no_token_reads_as_another_token_of_a_key_that_saw_more(service):
+    wide = Peer(key=ADA.key, rights=Rights(only=("log1", "run42/*")))
+    narrow = Peer(key=ADA.key, rights=Rights(only=("run42/*",)))
+
+    def count():
+        yield from range(3)
+
+    service.stream(count)
+    begin = Request(
+        id=1,
+        op="put",
+        keys={"name": "log1", "object": ONE.descriptor, "transfer": MARK},
+        lengths=[len(buffer) for buffer in ONE.buffers],
+    )
+    service.handle(wire.pack_request(begin), wide)
+    token = outcome(ask(service, "get", wide, name="log1", max_bytes=0))["transfer"]
+    part = {"offset": 0, "length": 24}
+    for forged in (f"{token}\0log1", f"{token}\0{ADA.key}\0log1", f"log1\0{token}"):
+        assert outcome(ask(service, "part", narrow, transfer=forged, **part)) == "expired"
+    forged = f"{MARK}\0log1"
+    written = ask(service, "part", narrow, transfer=forged, offset=0, buffers=ONE.buffers)
+    assert outcome(written) == "expired"
+    all_of_it = Peer(key=ADA.key, rights=Rights(only=("count", "run42/*")))
+    assert "object" in outcome(ask(service, "call", all_of_it, name="count", call=MARK))
+    assert outcome(ask(service, "wait", narrow, call=f"{MARK}\0count")) == "expired"
+    assert outcome(ask(service, "part", wide, transfer=token, **part))["part"] == [0, 24]
+
+
 @pytest.mark.parametrize("op", wire.OPS)
 def test_who_has_no_rights_any_more_is_told_so_whatever_it_asks(service, op):
     keys = {"name": "run42/wave", "transfer": MARK, "call": MARK, "offset": 0, "length": 1}

@@ -143,17 +143,19 @@ class Catalogue(MutableMapping[str, Any]):
                 served = directory.find(name.removeprefix(prefix))
         return served
 
-    def put(self, name: str, obj: Any) -> str:
+    def put(self, name: str, obj: Any, rights: Rights = EVERYTHING) -> str:
         """Serve an object that a client sent, and return its version.
 
-        Under a prefix where a directory is mounted it is written to a file there.
+        Under a prefix where a directory is mounted it is written to a file there, unless that would take the
+        place of a file whose name is hidden.
         """
         self._check_whole(name)
         directory, rest = self._mounted(name)
         if directory is None:
             self[name] = obj
         else:
-            directory.save(rest, obj)
+            prefix = name.removesuffix(rest)
+            directory.save(rest, obj, lambda inner: rights.sees(prefix + inner))
         return str(self.find(name).entry().get("version", ""))
 
     def remove(self, name: str, rights: Rights = EVERYTHING) -> None:

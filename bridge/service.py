@@ -369,7 +369,7 @@ class Service(Catalogue):
         return reply_to(request, {})
 
     def _store(self, request: Request, what: dict[str, Any], buffers: Sequence[Any]) -> list[Frame]:
-        version = self.put(what["name"], codecs.decode(what["object"], buffers))
+        version = self.put(what["name"], codecs.decode(what["object"], buffers), request.rights)
         return reply_to(request, {"version": version})
 
     def _append(self, request: Request) -> Later:

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bridge import codecs, wire
@@ -97,6 +99,26 @@ def test_what_may_be_seen_can_be_read_and_written(service):
     assert "run42/new" in service
     assert "error" not in json.loads(bytes(ask(service, "delete", name="run42/new")[0]))
     assert "run42/new" not in service
+
+
+@pytest.mark.parametrize("prefix", ["", "lab/"])
+def test_a_put_leaves_the_files_whose_names_are_hidden_and_does_not_name_them(tmp_path, prefix):
+    for name in ("x.npy", "y.npy"):
+        np.save(tmp_path / name, np.arange(5))
+    pq.write_table(pa.table({"a": [1, 2]}), tmp_path / "x.parquet")
+    (tmp_path / "y.csv").write_text("a,b\n1,2\n")
+    service = Service(writable=True)
+    service.mount(tmp_path, prefix=prefix)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    narrow = Peer(rights=Rights(only=(f"{prefix}x", f"{prefix}y")))
+    for name in ("x", "y"):
+        failure = error(ask(service, "put", narrow, name=prefix + name, **OPS["put"]))
+        assert failure["code"] == "unsupported"
+        assert failure["message"] == f"{name!r} is taken by another file; choose another name"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    wide = Peer(rights=Rights(only=(f"{prefix}x*",)))
+    assert "version" in outcome(ask(service, "put", wide, name=f"{prefix}x", **OPS["put"]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y.csv", "y.npy"]
 
 
 @pytest.mark.parametrize("op", ["put", "append", "delete"])

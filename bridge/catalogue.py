@@ -156,7 +156,7 @@ class Catalogue(MutableMapping[str, Any]):
         else:
             prefix = name.removesuffix(rest)
             directory.save(rest, obj, lambda inner: rights.sees(prefix + inner))
-        return str(self.find(name).entry().get("version", ""))
+        return str(self.find(name, rights).entry().get("version", ""))
 
     def remove(self, name: str, rights: Rights = EVERYTHING) -> None:
         """Stop serving what a client names; under a mounted directory, remove the file."""
@@ -196,11 +196,11 @@ class Catalogue(MutableMapping[str, Any]):
         served = self.find(name, rights)
         self._check_whole(name)
         try:
-            return self._extended(served, name, rows)
+            return self._extended(served, name, rows, rights)
         except EncodeError as exc:
             raise remote_error("bad_request", str(exc), "TypeError") from exc
 
-    def _extended(self, served: Served, name: str, rows: Any) -> int:
+    def _extended(self, served: Served, name: str, rows: Any, rights: Rights) -> int:
         while not isinstance(served, Channel):
             if isinstance(served, Query) or not hasattr(served, "appended"):
                 raise remote_error(
@@ -213,7 +213,7 @@ class Catalogue(MutableMapping[str, Any]):
                     self._sources[name] = source
                     return len(extended)
             # Of two clients that append at once, the second adds its rows to those of the first.
-            served = self.find(name)
+            served = self.find(name, rights)
         return served.append(rows)
 
     def page(

@@ -16,6 +16,7 @@ import pytest
 from bridge import codecs, wire
 from bridge.rights import NOTHING, Peer, Rights
 from bridge.service import Service
+from bridge.sources.memory import ArraySource
 from bridge.wire import Request
 
 MARK = "sixteen characters"
@@ -99,6 +100,38 @@ def test_what_may_be_seen_can_be_read_and_written(service):
     assert "run42/new" in service
     assert "error" not in json.loads(bytes(ask(service, "delete", name="run42/new")[0]))
     assert "run42/new" not in service
+
+
+def vanishing(service, name):
+    """An array that is deleted, under the name that it is served by, as soon as somebody has found it."""
+
+    class Vanishing(ArraySource):
+        def appended(self, rows):
+            service._sources.pop(name)
+            return super().appended(rows)
+
+    return Vanishing(np.arange(3))
+
+
+def test_who_appends_to_what_is_deleted_meanwhile_learns_of_no_hidden_name(service):
+    for name in ("run42/secret-plan", "run42/q"):
+        service["run43/secret-plan"] = np.arange(3)
+        service._sources[name] = vanishing(service, name)
+        failure = error(ask(service, "append", name=name, **OPS["append"]))
+        assert failure["code"] == "not_found"
+        assert "run43" not in failure["message"]
+
+
+def test_who_puts_what_is_deleted_meanwhile_learns_of_no_hidden_name(service):
+    class Forgetting(dict):
+        def __setitem__(self, name, source):
+            pass
+
+    service["run43/secret-plan"] = np.arange(3)
+    service._sources = Forgetting(service._sources)
+    failure = error(ask(service, "put", name="run42/secret-plan", **OPS["put"]))
+    assert failure["code"] == "not_found"
+    assert "run43" not in failure["message"]
 
 
 @pytest.mark.parametrize("prefix", ["", "lab/"])

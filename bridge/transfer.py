@@ -18,7 +18,7 @@ from __future__ import annotations
 import bisect
 import secrets
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -262,7 +262,10 @@ class Outbox:
 
 
 class Inbox:
-    """The server's end of what clients put: buffers that are being filled. Thread-safe."""
+    """The server's end of what clients put: buffers that are being filled. Thread-safe.
+
+    What was announced counts as held from then on, whether or not its bytes have come.
+    """
 
     def __init__(self, limits: Limits = STANDARD) -> None:
         self._limits = limits
@@ -298,7 +301,9 @@ class Inbox:
         Raises
         ------
         RemoteError
-            If there is no room for so many bytes more, or the token is taken for something else.
+            If the token is taken for something else, or there is no room for so many bytes more: if it would
+            be there without uploads of a client that has announced more than this one would have with it, the
+            client with most loses those that had no new bytes for longest.
         """
         with self._lock:
             self.expire(now)
@@ -315,16 +320,39 @@ class Inbox:
                 raise remote_error(
                     "too_large", f"{nbytes} bytes are to be put; the server takes {most} at a time"
                 )
-            held = sum(upload.range.total for upload in self._open.values())
             own = sum(upload.client == client for upload in self._open.values())
-            if held + nbytes > limits.held or own >= limits.transfers // 4:
+            pushed_out = self._pushed_out_by(nbytes, client)
+            if pushed_out is None or own >= limits.transfers // 4:
+                held = sum(upload.range.total for upload in self._open.values())
                 raise remote_error(
                     "busy",
                     f"{nbytes} bytes are to be put, and {held} are on their way in {len(self._open)} "
                     f"transfers; the server takes {limits.held}: try again later",
                 )
+            for other in pushed_out:
+                del self._open[other]
             buffers = allocate()
             self._open[token] = _Open(EndToEnd(buffers), buffers, what, {}, now, client)
+
+    def _pushed_out_by(self, nbytes: int, client: Hashable) -> list[Hashable] | None:
+        """Return the uploads that go so that so many bytes more fit, or None if they do not."""
+        uploads: defaultdict[Hashable, deque[Hashable]] = defaultdict(deque)
+        sizes: Counter[Hashable] = Counter()
+        for token, upload in sorted(self._open.items(), key=lambda item: item[1].used):
+            uploads[upload.client].append(token)
+            sizes[upload.client] += upload.range.total
+        excess = sizes.total() + nbytes - self._limits.held
+        most = sizes.pop(client, 0) + nbytes
+        pushed_out: list[Hashable] = []
+        while excess > 0:
+            greatest = max(sizes, key=sizes.__getitem__, default=None)
+            if sizes[greatest] <= most:
+                return None
+            token = uploads[greatest].popleft()
+            pushed_out.append(token)
+            sizes[greatest] -= self._open[token].range.total
+            excess -= self._open[token].range.total
+        return pushed_out
 
     def write(self, token: Hashable, offset: int, frames: Sequence[Any], now: float) -> int:
         """Copy a part to its place, and return its length. One that came before is copied again.
@@ -346,8 +374,9 @@ class Inbox:
         if len(upload.arrived) > upload.range.total // MIN_WINDOW + MAX_SMALL_PARTS:
             raise WireError(f"the parts are too small; send them in {MIN_WINDOW} bytes or more")
         upload.range.write(offset, frames)
-        upload.arrived[offset] = max(length, upload.arrived.get(offset, 0))
-        upload.used = now
+        if length > upload.arrived.get(offset, 0):  # else nothing came that was not there
+            upload.arrived[offset] = length
+            upload.used = now
         return length
 
     def finish(self, token: Hashable) -> tuple[Sequence[memoryview], Any]:
@@ -377,7 +406,7 @@ class Inbox:
             self._open.pop(token, None)
 
     def expire(self, now: float) -> None:
-        """Forget what nobody has sent a part of for `IDLE_SECONDS`."""
+        """Forget what nobody has sent a new part of for `IDLE_SECONDS`."""
         with self._lock:
             for token in [t for t, upload in self._open.items() if now - upload.used > IDLE_SECONDS]:
                 del self._open[token]

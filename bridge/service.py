@@ -328,7 +328,7 @@ class Service(Catalogue):
                 return
             self.timers.limit(
                 min(keys.get("wait", 0.0), MAX_WAIT),
-                partial(channel.wait, position),
+                partial(channel.wait, position, client=request.peer.client),
                 partial(self._in_background, channel.give_up_waiting),
                 lambda: reply(self._answers.tried(request, make)),
             )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -79,7 +80,7 @@ class Answers:
                 buffers,
                 held=nbytes if held else 0,
                 now=time.monotonic(),
-                owner=own(request, ""),
+                known_as=partial(own, request),
                 client=request.peer.client,
             )
             lengths = [len(buffer) for buffer in buffers]
@@ -153,14 +154,13 @@ def reply_to(request: Request, keys: dict[str, Any]) -> list[Frame]:
     return wire.pack_reply(Reply(id=request.id, keys=keys))
 
 
-def own(request: Request, token: str) -> str:
+def own(request: Request, token: str) -> Hashable:
     """Return by what a transfer or a call is known here: its token, and whose it is.
 
     To others, and to the same key when it may see other names than before, it is not there.
     """
-    peer = request.peer
-    # The key is the last, so that nobody makes up a token that continues as another's.
-    return "\0".join((token, *peer.rights.only, peer.key))
+    # Not one text: whatever a token contains, it never reads as another's.
+    return token, request.peer.key, request.peer.rights.only
 
 
 def form_of(request: Request) -> str | None:

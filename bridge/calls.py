@@ -21,7 +21,7 @@ from typing import Any, Final, TypeAlias
 
 from bridge.errors import WireError, remote_error
 from bridge.limits import STANDARD, Limits
-from bridge.threads import DaemonThreads, Inline
+from bridge.threads import DaemonThreads, Inline, Share
 
 __all__ = ["END", "PENDING", "Call", "Calls", "Item", "Signal", "cancelled"]
 
@@ -240,7 +240,7 @@ class Call:
             waiter(item)
 
     def _submit(self, function: Callable[[], Any]) -> None:
-        if isinstance(self._executor, DaemonThreads | ThreadPoolExecutor | Inline):
+        if isinstance(self._executor, DaemonThreads | Share | ThreadPoolExecutor | Inline):
             function = partial(_run, self._gave_up, function)
         try:
             future = self._executor.submit(function)
@@ -309,13 +309,13 @@ class Calls:
 
     def __init__(self, limits: Limits = STANDARD) -> None:
         self._limits = limits
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[Hashable, Call] = {}
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    def add(self, token: str, call: Callable[[], Call], client: Hashable = None) -> Call:
+    def add(self, token: Hashable, call: Callable[[], Call], client: Hashable = None) -> Call:
         """Begin a call, and keep it under a token that its client chose.
 
         Raises
@@ -339,7 +339,7 @@ class Calls:
             begun.client = client
             return begun
 
-    def find(self, token: str) -> Call:
+    def find(self, token: Hashable) -> Call:
         """Return a call.
 
         Raises
@@ -383,11 +383,11 @@ class Calls:
                 "busy", f"other calls hold the memory that {nbytes} bytes would take; try again later"
             )
 
-    def remove(self, token: str) -> None:
+    def remove(self, token: Hashable) -> None:
         """Forget a call that is over."""
         self._calls.pop(token, None)
 
-    def cancel(self, token: str) -> None:
+    def cancel(self, token: Hashable) -> None:
         """Stop a call and forget it. One that is not there is over already."""
         call = self._calls.pop(token, None)
         if call is not None:

@@ -29,7 +29,7 @@ from bridge.limits import STANDARD, Limits
 from bridge.rights import ANYBODY, NOTHING, Peer, Rights
 from bridge.sources.channel import Batch, Channel
 from bridge.sources.query import Query
-from bridge.threads import Inline
+from bridge.threads import Inline, Shares
 from bridge.timers import Timers
 from bridge.transfer import Inbox, Outbox
 from bridge.wire import Frame, Frames, Request
@@ -50,8 +50,8 @@ _log = logging.getLogger("bridge")
 
 # What these did is done; their replies tell of nothing else.
 _CHANGING = frozenset({"put", "append", "delete", "done"})
-# A line is written about each of these, for whoever wants it.
-_AUDITED = frozenset({"list", "get", "call", "put", "append", "delete"})
+# A line is written about each of these, for whoever wants it; about "done", where it ends an upload.
+_AUDITED = frozenset({"list", "get", "call", "put", "append", "delete", "done"})
 # What looks a name up at once, and may find that only files know it.
 _NAMING = frozenset({"describe", "get", "call", "delete"})
 
@@ -70,6 +70,7 @@ class Service(Catalogue):
         Where answers are made that take time; by default in the thread that handles the request.
     streams
         Where generators run, one thread for each value that is being made; by default where `threads` says.
+        Those of one client take a quarter of the threads of a `DaemonThreads`, and wait for each other.
     tracebacks
         Whether a failure reply shows the traceback of a query that raised. They tell strangers about
         paths and code.
@@ -93,7 +94,7 @@ class Service(Catalogue):
         self.instance = uuid4().hex
         self._threads = threads if threads is not None else Inline()
         self._executor = executor if executor is not None else self._threads
-        self._streams = streams if streams is not None else self._threads
+        self._streams = Shares(streams if streams is not None else self._threads)
         self._tracebacks = tracebacks
         self._writable = _prefixes(writable)
         self._expired = 0.0
@@ -189,7 +190,7 @@ class Service(Catalogue):
             reply(wire.pack_failure(wire.request_id_of(frames), failure_of(exc)))
             return 0
         if request.op in _AUDITED and is_audited():
-            reply = _audited(request, reply)
+            reply = self._audited(request, reply)
         if peer.now is not None and request.op not in _CHANGING:
             reply = self._if_allowed(request, peer.now, reply)
         if peer.rights is NOTHING:
@@ -203,6 +204,34 @@ class Service(Catalogue):
             return 0
         is_later = self._dispatch(request, reply)
         return request.keys.get("length", 0) if is_later and request.op == "part" else 0
+
+    def _audited(self, request: Request, reply: ReplyWith) -> ReplyWith:
+        """Return a way to reply that also writes who asked what, and what came of it."""
+        start = time.monotonic()
+        name = request.keys.get("name", "")
+        nbytes = sum(map(len, request.buffers))
+        if request.op == "done":
+            upload = self._inbox.announced(own(request, request.keys.get("transfer", "")))
+            if upload is None:
+                return reply  # what was fetched is written about already
+            name, nbytes = upload[0]["name"], upload[1]
+        # An upload that is announced has changed nothing, and none of its bytes is there.
+        success = "ok" if request.lengths is None else "begun"
+
+        def reply_and_audit(frames: list[Frame]) -> None:
+            header = strict_json.loads(frames[0])
+            audit(
+                peer=request.peer.address,
+                key=request.peer.key,
+                op=request.op,
+                name=name,
+                nbytes=sum(header.get("buffers", ())) + nbytes,
+                ms=(time.monotonic() - start) * 1000,
+                outcome=header["error"]["code"] if "error" in header else success,
+            )
+            reply(frames)
+
+        return reply_and_audit
 
     def _takes_time(self, request: Request) -> bool:
         """Whether it takes files or the decoding of large arguments to begin with an answer."""
@@ -328,7 +357,7 @@ class Service(Catalogue):
                 return
             self.timers.limit(
                 min(keys.get("wait", 0.0), MAX_WAIT),
-                partial(channel.wait, position),
+                partial(channel.wait, position, client=request.peer.client),
                 partial(self._in_background, channel.give_up_waiting),
                 lambda: reply(self._answers.tried(request, make)),
             )
@@ -369,7 +398,7 @@ class Service(Catalogue):
         return reply_to(request, {})
 
     def _store(self, request: Request, what: dict[str, Any], buffers: Sequence[Any]) -> list[Frame]:
-        version = self.put(what["name"], codecs.decode(what["object"], buffers))
+        version = self.put(what["name"], codecs.decode(what["object"], buffers), request.rights)
         return reply_to(request, {"version": version})
 
     def _append(self, request: Request) -> Later:
@@ -441,7 +470,7 @@ class Service(Catalogue):
 
         def begin() -> Call:
             # A generator stays in this process; a query function may go to any.
-            executor = self._streams if query.is_stream else self._executor
+            executor = self._streams.of(request.peer.client) if query.is_stream else self._executor
             call = Call(
                 executor,
                 query.function,
@@ -546,26 +575,6 @@ _OPS: dict[str, Callable[[Service, Request], list[Frame] | Later]] = {
     "append": Service._append,
     "delete": Service._delete,
 }
-
-
-def _audited(request: Request, reply: ReplyWith) -> ReplyWith:
-    """Return a way to reply that also writes who asked what, and what came of it."""
-    start = time.monotonic()
-
-    def reply_and_audit(frames: list[Frame]) -> None:
-        header = strict_json.loads(frames[0])
-        audit(
-            peer=request.peer.address,
-            key=request.peer.key,
-            op=request.op,
-            name=request.keys.get("name", ""),
-            nbytes=sum(header.get("buffers", ())) + sum(request.lengths or map(len, request.buffers)),
-            ms=(time.monotonic() - start) * 1000,
-            outcome=header["error"]["code"] if "error" in header else "ok",
-        )
-        reply(frames)
-
-    return reply_and_audit
 
 
 def _taken_back() -> RemoteError:

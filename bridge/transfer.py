@@ -18,7 +18,7 @@ from __future__ import annotations
 import bisect
 import secrets
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -143,7 +143,7 @@ class Outbox:
         self._limits = limits
         self._held = 0
         self._lock = threading.RLock()
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()  # the least recently used first
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()  # the least recently used first
         self._counts: Counter[Hashable] = Counter()  # of the transfers of each client
 
     def __len__(self) -> int:
@@ -160,7 +160,7 @@ class Outbox:
         *,
         held: int,
         now: float,
-        owner: str = "",
+        known_as: Callable[[str], Hashable] = str,
         client: Hashable = None,
     ) -> str:
         """Keep an answer, and return its token.
@@ -171,8 +171,8 @@ class Outbox:
             Bytes-like objects, or ranges of files: anything with a length that slices to bytes.
         held
             How many of their bytes exist for this answer alone.
-        owner
-            Is to follow the token wherever the answer is asked for.
+        known_as
+            Makes of the token what the answer is asked for by; by default the token.
         client
             For whom it is counted.
 
@@ -193,7 +193,7 @@ class Outbox:
                 self._release_oldest(self._greatest(lambda kept: kept.held))
             while len(self._kept) >= limits.transfers:
                 self._release_oldest(self._greatest(lambda _: 1))
-            self._kept[token + owner] = _Kept(EndToEnd(buffers), held, now, client)
+            self._kept[known_as(token)] = _Kept(EndToEnd(buffers), held, now, client)
             self._counts[client] += 1
             self._held += held
         return token
@@ -207,7 +207,7 @@ class Outbox:
                 f"{self._limits.held} for transfers: ask for a part",
             )
 
-    def window(self, token: str, offset: int, length: int, now: float) -> Window:
+    def window(self, token: Hashable, offset: int, length: int, now: float) -> Window:
         """Return where the bytes of one window are; `cut` gives them.
 
         Raises
@@ -231,7 +231,7 @@ class Outbox:
             )
         return kept.range.window(offset, length)
 
-    def release(self, token: str) -> None:
+    def release(self, token: Hashable) -> None:
         """Forget an answer. One that is not there is forgotten already."""
         with self._lock:
             kept = self._kept.pop(token, None)
@@ -262,22 +262,25 @@ class Outbox:
 
 
 class Inbox:
-    """The server's end of what clients put: buffers that are being filled. Thread-safe."""
+    """The server's end of what clients put: buffers that are being filled. Thread-safe.
+
+    What was announced counts as held from then on, whether or not its bytes have come.
+    """
 
     def __init__(self, limits: Limits = STANDARD) -> None:
         self._limits = limits
         self._lock = threading.RLock()
-        self._open: dict[str, _Open] = {}
+        self._open: dict[Hashable, _Open] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def __contains__(self, token: str) -> bool:
+    def __contains__(self, token: Hashable) -> bool:
         return token in self._open
 
     def open(
         self,
-        token: str,
+        token: Hashable,
         nbytes: int,
         allocate: Callable[[], Sequence[memoryview]],
         what: Any,
@@ -298,7 +301,9 @@ class Inbox:
         Raises
         ------
         RemoteError
-            If there is no room for so many bytes more, or the token is taken for something else.
+            If the token is taken for something else, or there is no room for so many bytes more: if it would
+            be there without uploads of a client that has announced more than this one would have with it, the
+            client with most loses those that had no new bytes for longest.
         """
         with self._lock:
             self.expire(now)
@@ -315,18 +320,41 @@ class Inbox:
                 raise remote_error(
                     "too_large", f"{nbytes} bytes are to be put; the server takes {most} at a time"
                 )
-            held = sum(upload.range.total for upload in self._open.values())
             own = sum(upload.client == client for upload in self._open.values())
-            if held + nbytes > limits.held or own >= limits.transfers // 4:
+            pushed_out = self._pushed_out_by(nbytes, client)
+            if pushed_out is None or own >= limits.transfers // 4:
+                held = sum(upload.range.total for upload in self._open.values())
                 raise remote_error(
                     "busy",
                     f"{nbytes} bytes are to be put, and {held} are on their way in {len(self._open)} "
                     f"transfers; the server takes {limits.held}: try again later",
                 )
+            for other in pushed_out:
+                del self._open[other]
             buffers = allocate()
             self._open[token] = _Open(EndToEnd(buffers), buffers, what, {}, now, client)
 
-    def write(self, token: str, offset: int, frames: Sequence[Any], now: float) -> int:
+    def _pushed_out_by(self, nbytes: int, client: Hashable) -> list[Hashable] | None:
+        """Return the uploads that go so that so many bytes more fit, or None if they do not."""
+        uploads: defaultdict[Hashable, deque[Hashable]] = defaultdict(deque)
+        sizes: Counter[Hashable] = Counter()
+        for token, upload in sorted(self._open.items(), key=lambda item: item[1].used):
+            uploads[upload.client].append(token)
+            sizes[upload.client] += upload.range.total
+        excess = sizes.total() + nbytes - self._limits.held
+        most = sizes.pop(client, 0) + nbytes
+        pushed_out: list[Hashable] = []
+        while excess > 0:
+            greatest = max(sizes, key=sizes.__getitem__, default=None)
+            if sizes[greatest] <= most:
+                return None
+            token = uploads[greatest].popleft()
+            pushed_out.append(token)
+            sizes[greatest] -= self._open[token].range.total
+            excess -= self._open[token].range.total
+        return pushed_out
+
+    def write(self, token: Hashable, offset: int, frames: Sequence[Any], now: float) -> int:
         """Copy a part to its place, and return its length. One that came before is copied again.
 
         Raises
@@ -346,11 +374,17 @@ class Inbox:
         if len(upload.arrived) > upload.range.total // MIN_WINDOW + MAX_SMALL_PARTS:
             raise WireError(f"the parts are too small; send them in {MIN_WINDOW} bytes or more")
         upload.range.write(offset, frames)
-        upload.arrived[offset] = max(length, upload.arrived.get(offset, 0))
-        upload.used = now
+        if length > upload.arrived.get(offset, 0):  # else nothing came that was not there
+            upload.arrived[offset] = length
+            upload.used = now
         return length
 
-    def finish(self, token: str) -> tuple[Sequence[memoryview], Any]:
+    def announced(self, token: Hashable) -> tuple[Any, int] | None:
+        """Return what is being put under a token, as `open` was told, and its bytes; None if nothing is."""
+        upload = self._open.get(token)
+        return None if upload is None else (upload.what, upload.range.total)
+
+    def finish(self, token: Hashable) -> tuple[Sequence[memoryview], Any]:
         """Return the buffers, all of whose bytes are there, and what was given with them.
 
         Raises
@@ -371,18 +405,18 @@ class Inbox:
         self.release(token)
         return upload.buffers, upload.what
 
-    def release(self, token: str) -> None:
+    def release(self, token: Hashable) -> None:
         """Forget what was put, if it is not finished."""
         with self._lock:
             self._open.pop(token, None)
 
     def expire(self, now: float) -> None:
-        """Forget what nobody has sent a part of for `IDLE_SECONDS`."""
+        """Forget what nobody has sent a new part of for `IDLE_SECONDS`."""
         with self._lock:
             for token in [t for t, upload in self._open.items() if now - upload.used > IDLE_SECONDS]:
                 del self._open[token]
 
-    def _find(self, token: str) -> _Open:
+    def _find(self, token: Hashable) -> _Open:
         upload = self._open.get(token)
         if upload is None:
             raise remote_error("expired", "there is no such transfer, or no longer; put it again")

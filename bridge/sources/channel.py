@@ -16,8 +16,8 @@ import bisect
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeAlias
@@ -42,7 +42,7 @@ GATHER_SECONDS: Final = 0.0005
 MAX_GATHER_SECONDS: Final = 0.25
 # Runs that were encoded, for the followers that are still to ask for them.
 ENCODED: Final = 8
-# Followers that may wait at the same time.
+# Followers that may wait at the same time; those of one client are a quarter of them at most.
 MAX_WAITING: Final = 10_000
 
 
@@ -63,6 +63,12 @@ class Batch:
     rows: Encoded | None
     following: int
     lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    start: int
+    client: Hashable
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,8 @@ class Channel:
         self._fresh = 0  # how many of the last runs were not gathered yet
         self._end = 0
         self._nbytes = 0
-        self._waiting: dict[Ready, int] = {}
+        self._waiting: dict[Ready, _Waiting] = {}
+        self._counts: Counter[Hashable] = Counter()  # of those who wait, by client
         # No later than the first row that somebody waits for.
         self._earliest: float = math.inf
         self._is_scheduled = False
@@ -198,18 +205,30 @@ class Channel:
                     del self._encoded[next(iter(self._encoded))]
         return Batch(encoded, run.stop)
 
-    def wait(self, start: int, ready: Ready) -> None:
+    def wait(self, start: int, ready: Ready, client: Hashable = None) -> None:
         """Have `ready` called when there are rows from a number on. It is to `read` them.
+
+        Parameters
+        ----------
+        client
+            For whom it is counted.
 
         Raises
         ------
         RemoteError
-            If too many wait.
+            If too many wait, or too many of this client.
         """
         with self._lock:
             if len(self._waiting) >= MAX_WAITING:
                 raise remote_error("busy", f"{MAX_WAITING} followers wait already; try again later")
-            self._waiting[ready] = start
+            most = max(1, MAX_WAITING // 4)
+            if self._counts[client] >= most:
+                raise remote_error(
+                    "busy",
+                    f"{most} followers of yours wait already; follow with fewer, or try again later",
+                )
+            self._waiting[ready] = _Waiting(start, client)
+            self._counts[client] += 1
             self._earliest = min(self._earliest, start)
             wake = self._next_wake()
         if wake is not None:
@@ -218,9 +237,17 @@ class Channel:
     def give_up_waiting(self, ready: Ready) -> None:
         """Call `ready`, if it still waits."""
         with self._lock:
-            waits = self._waiting.pop(ready, None) is not None
+            waits = ready in self._waiting
+            if waits:
+                self._forget(ready)
         if waits:
             ready()
+
+    def _forget(self, ready: Ready) -> None:
+        client = self._waiting.pop(ready).client
+        self._counts[client] -= 1
+        if not self._counts[client]:
+            del self._counts[client]
 
     def _next_wake(self) -> float | None:
         """Return when `_wake` is to be called, if it is not known and somebody waits for what is here."""
@@ -236,10 +263,10 @@ class Channel:
             self._woken = time.monotonic()
             self._taken = 0
             self._gather()
-            ready = [wake for wake, start in self._waiting.items() if start < self._end]
+            ready = [wake for wake, waiting in self._waiting.items() if waiting.start < self._end]
             for wake in ready:
-                del self._waiting[wake]
-            self._earliest = min(self._waiting.values(), default=math.inf)
+                self._forget(wake)
+            self._earliest = min((waiting.start for waiting in self._waiting.values()), default=math.inf)
         for wake in ready:
             wake()
 

@@ -20,7 +20,7 @@ import stat
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, NoReturn
 
@@ -131,12 +131,18 @@ class Directory:
                 source = self._source(name)
             return source
 
-    def save(self, name: str, obj: Any) -> None:
-        """Write an array or a table to the file of a name; see `bridge.sources.saving`."""
+    def save(self, name: str, obj: Any, sees: Callable[[str], bool] = lambda _: True) -> None:
+        """Write an array or a table to the file of a name; see `bridge.sources.saving`.
+
+        Parameters
+        ----------
+        sees
+            Whether the writer may know of a name here. Files of names that are hidden stay.
+        """
         if self._top != self._root:
             raise remote_error("unsupported", "one file is served here, not a directory to write into")
         with self._lock:
-            self._check_free(name, path_of(self._root, name))
+            self._check_free(name, path_of(self._root, name), sees)
         save(self._root, name, obj, replacing=self._replacing())
 
     def remove(self, name: str) -> None:
@@ -155,15 +161,17 @@ class Directory:
                 self._walked = -float("inf")
                 self._walk()
 
-    def _check_free(self, name: str, path: Path) -> None:
+    def _check_free(self, name: str, path: Path, sees: Callable[[str], bool]) -> None:
         """Raise `RemoteError` if a file of this name would not be found under it, or would change another."""
+        # Two kinds side by side, as after a crash, are served with their suffixes: names of their own.
         self._walked = -float("inf")
         self._walk()
         files = [f"{path}{suffix}" for suffix in SUFFIXES]
         replaced = {file for file in files if not Path(file).is_dir()}
         for served, place in self._catalogue.items():
-            if name in (served, place.short) and place.path not in replaced:
-                self._refuse_to_save(name, f"is taken by {Path(place.path).name}")
+            if name in (served, place.short) and not (place.path in replaced and sees(served)):
+                by = Path(place.path).name if sees(served) else "another file"
+                self._refuse_to_save(name, f"is taken by {by}")
         for folder in path.parents:
             listing = self._listings.get(str(folder))
             if listing is not None and listing.is_one:

@@ -9,11 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bridge import codecs, wire
 from bridge.rights import NOTHING, Peer, Rights
 from bridge.service import Service
+from bridge.sources.memory import ArraySource
+from bridge.threads import DaemonThreads
 from bridge.wire import Request
 
 MARK = "sixteen characters"
@@ -97,6 +101,58 @@ def test_what_may_be_seen_can_be_read_and_written(service):
     assert "run42/new" in service
     assert "error" not in json.loads(bytes(ask(service, "delete", name="run42/new")[0]))
     assert "run42/new" not in service
+
+
+def vanishing(service, name):
+    """An array that is deleted, under the name that it is served by, as soon as somebody has found it."""
+
+    class Vanishing(ArraySource):
+        def appended(self, rows):
+            service._sources.pop(name)
+            return super().appended(rows)
+
+    return Vanishing(np.arange(3))
+
+
+def test_who_appends_to_what_is_deleted_meanwhile_learns_of_no_hidden_name(service):
+    for name in ("run42/secret-plan", "run42/q"):
+        service["run43/secret-plan"] = np.arange(3)
+        service._sources[name] = vanishing(service, name)
+        failure = error(ask(service, "append", name=name, **OPS["append"]))
+        assert failure["code"] == "not_found"
+        assert "run43" not in failure["message"]
+
+
+def test_who_puts_what_is_deleted_meanwhile_learns_of_no_hidden_name(service):
+    class Forgetting(dict):
+        def __setitem__(self, name, source):
+            pass
+
+    service["run43/secret-plan"] = np.arange(3)
+    service._sources = Forgetting(service._sources)
+    failure = error(ask(service, "put", name="run42/secret-plan", **OPS["put"]))
+    assert failure["code"] == "not_found"
+    assert "run43" not in failure["message"]
+
+
+@pytest.mark.parametrize("prefix", ["", "lab/"])
+def test_a_put_leaves_the_files_whose_names_are_hidden_and_does_not_name_them(tmp_path, prefix):
+    for name in ("x.npy", "y.npy"):
+        np.save(tmp_path / name, np.arange(5))
+    pq.write_table(pa.table({"a": [1, 2]}), tmp_path / "x.parquet")
+    (tmp_path / "y.csv").write_text("a,b\n1,2\n")
+    service = Service(writable=True)
+    service.mount(tmp_path, prefix=prefix)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    narrow = Peer(rights=Rights(only=(f"{prefix}x", f"{prefix}y")))
+    for name in ("x", "y"):
+        failure = error(ask(service, "put", narrow, name=prefix + name, **OPS["put"]))
+        assert failure["code"] == "unsupported"
+        assert failure["message"] == f"{name!r} is taken by another file; choose another name"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    wide = Peer(rights=Rights(only=(f"{prefix}x*",)))
+    assert "version" in outcome(ask(service, "put", wide, name=f"{prefix}x", **OPS["put"]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.npy", "y.csv", "y.npy"]
 
 
 @pytest.mark.parametrize("op", ["put", "append", "delete"])
@@ -186,6 +242,58 @@ def test_a_call_is_there_for_whom_it_was_begun_alone(service, case):
     assert outcome(ask(service, "wait", thief, call=MARK)) == "expired"
     ask(service, "cancel", thief, call=MARK)
     assert outcome(ask(service, "wait", owner, call=MARK))["call"] == MARK
+
+
+def test_no_token_reads_as_another_token_of_a_key_that_saw_more(service):
+    wide = Peer(key=ADA.key, rights=Rights(only=("log1", "run42/*")))
+    narrow = Peer(key=ADA.key, rights=Rights(only=("run42/*",)))
+
+    def count():
+        yield from range(3)
+
+    service.stream(count)
+    begin = Request(
+        id=1,
+        op="put",
+        keys={"name": "log1", "object": ONE.descriptor, "transfer": MARK},
+        lengths=[len(buffer) for buffer in ONE.buffers],
+    )
+    service.handle(wire.pack_request(begin), wide)
+    token = outcome(ask(service, "get", wide, name="log1", max_bytes=0))["transfer"]
+    part = {"offset": 0, "length": 24}
+    for forged in (f"{token}\0log1", f"{token}\0{ADA.key}\0log1", f"log1\0{token}"):
+        assert outcome(ask(service, "part", narrow, transfer=forged, **part)) == "expired"
+    forged = f"{MARK}\0log1"
+    written = ask(service, "part", narrow, transfer=forged, offset=0, buffers=ONE.buffers)
+    assert outcome(written) == "expired"
+    all_of_it = Peer(key=ADA.key, rights=Rights(only=("count", "run42/*")))
+    assert "object" in outcome(ask(service, "call", all_of_it, name="count", call=MARK))
+    assert outcome(ask(service, "wait", narrow, call=f"{MARK}\0count")) == "expired"
+    assert outcome(ask(service, "part", wide, transfer=token, **part))["part"] == [0, 24]
+
+
+def test_the_slow_streams_of_one_client_leave_threads_to_the_others(gate):
+    executor = DaemonThreads(4)
+    service = Service(streams=executor)
+
+    def slow():
+        gate.wait(30)
+        yield 1
+
+    def quick():
+        yield 2
+
+    for function in (slow, quick):
+        service.stream(function)
+    greedy, modest = Peer(client="greedy"), Peer(client="modest")
+    for number in range(8):
+        begun = ask(service, "call", greedy, name="slow", call=f"{MARK} {number}", wait=0)
+        assert "call" in outcome(begun)
+    assert "object" in outcome(ask(service, "call", modest, name="quick", call=MARK, wait=10))
+    gate.set()
+    for number in range(8):
+        assert "object" in outcome(ask(service, "wait", greedy, call=f"{MARK} {number}", wait=30))
+    executor.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("op", wire.OPS)

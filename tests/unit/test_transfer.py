@@ -347,3 +347,59 @@ def test_what_nobody_sends_parts_of_is_forgotten() -> None:
         with pytest.raises(RemoteError) as failure:
             ask()
         assert failure.value.code == "expired"
+
+
+def opened(inbox: Inbox, token: str, nbytes: int, client: str, now: float = 0.0) -> None:
+    inbox.open(token, nbytes, lambda: make([nbytes])[1], "", now, client)
+
+
+def test_who_announces_most_makes_the_room_for_who_announces_less() -> None:
+    inbox = Inbox(Limits(held=100))
+    opened(inbox, "all of it", 100, "greedy")
+    opened(inbox, "a little", 40, "modest")
+    assert "all of it" not in inbox
+    assert "a little" in inbox
+    with pytest.raises(RemoteError) as failure:
+        opened(inbox, "all of it", 100, "greedy")
+    assert failure.value.code == "busy"
+    assert "a little" in inbox
+
+
+def test_the_upload_goes_that_had_no_new_bytes_for_longest() -> None:
+    inbox = Inbox(Limits(held=100))
+    for number in range(3):
+        opened(inbox, f"a{number}", 30, "a", float(number))
+    inbox.write("a0", 0, [b"x"], 5.0)
+    opened(inbox, "b", 30, "b", 6.0)
+    assert [token in inbox for token in ("a0", "a1", "a2", "b")] == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("held", "more"),
+    [
+        ({"a": [50], "b": [50]}, 10),
+        ({"a": [34, 33], "b": [33]}, 40),
+        ({"b": [100]}, 1),
+        ({"a": [20] * 4, "c": [20]}, 85),
+    ],
+)
+def test_nobody_pushes_out_who_has_less_than_he_would_or_what_is_his(
+    held: dict[str, list[int]], more: int
+) -> None:
+    inbox = Inbox(Limits(held=100))
+    for client, sizes in held.items():
+        for number, nbytes in enumerate(sizes):
+            opened(inbox, f"{client}{number}", nbytes, client)
+    with pytest.raises(RemoteError) as failure:
+        opened(inbox, "more", more, "b")
+    assert failure.value.code == "busy"
+    assert len(inbox) == sum(map(len, held.values()))
+
+
+def test_who_sends_the_same_bytes_again_keeps_nothing_alive() -> None:
+    inbox, _ = inbox_of([100])
+    inbox.write(PUT, 0, [b"xx"], 0.0)
+    for again in (b"xx", b"x"):
+        inbox.write(PUT, 0, [again], transfer.IDLE_SECONDS - 1)
+    inbox.expire(transfer.IDLE_SECONDS + 1)
+    assert PUT not in inbox

@@ -222,8 +222,12 @@ def test_the_more_followers_the_rarer_they_are_woken(monkeypatch):
     log = Channel(keep_rows=10, schedule=lambda when, function: times.append((when, function)))
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     for followers in (1, 100, 10_000):
-        for _ in range(followers):
-            log.wait(log.position("end"), lambda: taken.append(log.read(log.position("end") - 1)))
+        for number in range(followers):
+            log.wait(
+                log.position("end"),
+                lambda: taken.append(log.read(log.position("end") - 1)),
+                client=number % 4,
+            )
         log.append([1])
         times.pop()[1]()
         log.wait(log.position("end"), nobody)
@@ -251,11 +255,30 @@ def test_who_gives_up_waiting_is_called_once(make, timers):
 def test_there_is_a_limit_to_those_who_wait(make, monkeypatch):
     monkeypatch.setattr(module, "MAX_WAITING", 2)
     log = make()
-    log.wait(0, list)
-    log.wait(0, dict)
+    log.wait(0, list, "a")
+    log.wait(0, dict, "b")
     with pytest.raises(RemoteError) as failure:
-        log.wait(0, set)
+        log.wait(0, set, "c")
     assert failure.value.code == "busy"
+
+
+def test_those_who_wait_for_one_client_are_a_quarter_at_most(make, monkeypatch, timers):
+    monkeypatch.setattr(module, "MAX_WAITING", 8)
+    log = make()
+    woken = []
+    ready = [lambda n=n: woken.append(n) for n in range(5)]
+    for again in range(2):
+        log.wait(again, ready[0], "a")
+        log.wait(again, ready[1], "a")
+        with pytest.raises(RemoteError, match="2 followers of yours wait") as failure:
+            log.wait(again, ready[2], "a")
+        assert failure.value.code == "busy"
+        log.wait(again, ready[3], "b")
+        log.give_up_waiting(ready[0])
+        log.wait(again, ready[4], "a")
+        log.append([1])
+        timers.run()
+    assert woken == [0, 1, 3, 4] * 2
 
 
 @settings(max_examples=200)

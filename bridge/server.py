@@ -45,6 +45,7 @@ BATCH = 32
 # Results that were made at the same time go beyond that together, up to this.
 MAX_UNSENT = 2 * MAX_IN_FLIGHT
 BUSY = "you have too many requests under way; take their replies first"
+NO_MEMORY = "the server has no memory for this request; try again later"
 # Streams that are making a value at the same time; each takes a thread, many of which sleep.
 MAX_STREAM_THREADS = 1000
 # How long `close` waits for the work that is under way.
@@ -260,10 +261,15 @@ class Server(MutableMapping[str, Any]):
     def _serve(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._listener.wait(self._service.tick())
-                self._read_requests()
-                self._send_finished()
-                self._begin_held()
+                try:
+                    self._listener.wait(self._service.tick())
+                    self._read_requests()
+                    self._send_finished()
+                    self._begin_held()
+                except (
+                    MemoryError
+                ):  # one message is lost; the others are served when there is memory again
+                    _log.error("the server at %s has no memory for a message, and drops it", self.url)
             self._send_finished()
         except Exception:
             _log.exception("the server at %s stopped; this is a bug in zbridge", self.url)
@@ -282,7 +288,12 @@ class Server(MutableMapping[str, Any]):
             received = self._listener.receive()
             if received is None:
                 return
-            self._take(_Query(*received))
+            query = _Query(*received)
+            try:
+                self._take(query)
+            except MemoryError:
+                _log.error("the server at %s has no memory for a request, and refuses it", self.url)
+                self._send(query, self._service.refuse(query.request, NO_MEMORY))
         self._listener.wake()  # there may be more
 
     def _take(self, query: _Query) -> None:
@@ -353,6 +364,8 @@ class Server(MutableMapping[str, Any]):
             self._send(*self._finished.popleft())
 
     def _send(self, query: _Query, reply: list[Frame]) -> None:
+        if query.is_answered:  # it was refused, and its answer was under way
+            return
         query.is_answered = True
         if query.is_counted:
             self._leave(query)

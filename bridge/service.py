@@ -185,7 +185,7 @@ class Service(Catalogue):
         """
         try:
             request = wire.unpack_request(frames, peer, limits=self._limits)
-        except WireError as exc:
+        except (WireError, MemoryError) as exc:
             reply(wire.pack_failure(wire.request_id_of(frames), failure_of(exc)))
             return 0
         if request.op in _AUDITED and is_audited():

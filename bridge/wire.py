@@ -438,7 +438,7 @@ def request_id_of(frames: Frames) -> int | None:
     """Return the id of a request that may be broken otherwise, or None."""
     try:
         request_id = _unpack_header(frames, STANDARD.request_header).get("id")
-    except WireError:
+    except (WireError, MemoryError):
         return None
     return request_id if _is_id(request_id) else None
 

@@ -183,29 +183,24 @@ class Listener:
 
         The header is bytes; the buffers are writable views of the received frames. What has more
         parts or bytes than a request may have is cut off: the header then tells of more than came.
+
+        Raises
+        ------
+        MemoryError
+            If there is none for the message, which is lost then.
         """
         while True:
             if not is_readable(self._socket):
                 return None
-            routing = self._socket.recv(copy=False)
-            user = "" if self._guard is None else self._guard.user_of(routing)
-            labels = [routing.bytes]
-            self._note(labels[0])
-            complete = self._receive_labels(labels)
-            if not complete or not self._more() or user is None:
-                self._skip_rest()
-                self.dropped += 1
-                continue
-            frames: list[bytes | memoryview] = [self._socket.recv()]
-            room = self._room
-            while self._more():
-                frame = self._socket.recv(copy=False)
-                room -= len(frame)
-                if room < 0 or len(frames) > self._most_frames:
-                    self._skip_rest()
-                    break
-                frames.append(frame.buffer)
-            return Envelope(labels, property_of(routing, "Peer-Address"), user), frames
+            try:
+                received = self._receive()
+            except MemoryError:
+                self._skip_rest()  # what comes next is to begin with its envelope
+                raise
+            if received is not None:
+                return received
+            self._skip_rest()
+            self.dropped += 1
 
     def send(self, envelope: Envelope, frames: Frames) -> bool:
         """Send a reply, without waiting. Large frames are not copied: they must not change.
@@ -302,6 +297,25 @@ class Listener:
         self._heard[peer] = time.monotonic()
         if len(self._heard) > MAX_HEARD:
             del self._heard[next(iter(self._heard))]
+
+    def _receive(self) -> tuple[Envelope, list[bytes | memoryview]] | None:
+        """Receive a message, or the beginning of one that has no proper envelope or comes past the gate."""
+        routing = self._socket.recv(copy=False)
+        user = "" if self._guard is None else self._guard.user_of(routing)
+        labels = [routing.bytes]
+        self._note(labels[0])
+        if not self._receive_labels(labels) or not self._more() or user is None:
+            return None
+        frames: list[bytes | memoryview] = [self._socket.recv()]
+        room = self._room
+        while self._more():
+            frame = self._socket.recv(copy=False)
+            room -= len(frame)
+            if room < 0 or len(frames) > self._most_frames:
+                self._skip_rest()
+                break
+            frames.append(frame.buffer)
+        return Envelope(labels, property_of(routing, "Peer-Address"), user), frames
 
     def _receive_labels(self, labels: list[bytes]) -> bool:
         while self._more() and len(labels) <= MAX_LABELS:

@@ -278,5 +278,27 @@ def test_a_server_without_a_thread_to_read_a_file_in_says_so_and_goes_on(
     assert codes([receive(peer)]) == [(3, None)]
 
 
+@pytest.mark.parametrize("where", ["_service.begin", "_service.tick", "_listener._receive_labels"])
+def test_a_server_that_has_no_memory_for_one_request_answers_the_next(server, peer, monkeypatch, where):
+    scarce = operator.attrgetter(where)(server)
+    refusals = [MemoryError()]
+
+    def refuse_once(*arguments):
+        if refusals:
+            raise refusals.pop()
+        return scarce(*arguments)
+
+    owner, _, method = where.rpartition(".")
+    monkeypatch.setattr(operator.attrgetter(owner)(server), method, refuse_once)
+    send(peer, 1, "hello")
+    send(peer, 2, "hello")
+    replies = [receive(peer)]
+    while replies[-1].id != 2:
+        replies.append(receive(peer))
+    assert codes(replies)[-1] == (2, None)
+    assert len(replies) == 1 or codes(replies)[0] in [(1, None), (1, "busy")]
+    assert not server._loads
+
+
 def _fail_to_start(*task):
     raise RuntimeError("can't start new thread")

@@ -587,6 +587,22 @@ def test_a_bug_of_ours_is_internal_and_is_logged_where_it_can_be_mended(served, 
     assert "secret path" in caplog.text
 
 
+@pytest.mark.parametrize("times", [1, 2], ids=["then there is some", "not for a look at its id either"])
+def test_a_request_that_there_is_no_memory_for_is_answered(served, monkeypatch, times):
+    refusals = [MemoryError()] * times
+    loads = wire.strict_json.loads
+
+    def scarce(text):
+        if refusals:
+            raise refusals.pop()
+        return loads(text)
+
+    monkeypatch.setattr(wire.strict_json, "loads", scarce)
+    reply = wire.unpack_reply(served.handle(wire.pack_request(Request(id=7, op="hello"))))
+    assert reply.error is not None
+    assert (reply.id, reply.error.code) == (7 if times == 1 else None, "too_large")
+
+
 def test_what_a_query_raises_is_in_the_log_once_and_writes_no_lines_of_its_own(served, caplog):
     @served.query
     def look(name: str):

@@ -5,7 +5,8 @@ Messages
 Every message is ``[header, buffer, buffer, ...]``, sent after the empty delimiter frame of ZeroMQ's REQ
 socket. The header is a JSON object in UTF-8; each buffer is raw bytes. A request goes to the server,
 and one reply comes back; a client that has several requests in flight tells the replies apart by
-``id``, which the server repeats.
+``id``, which the server repeats. Before the delimiter a request may have up to 7 more frames, of up to 255
+bytes each, as proxies on the way add them: they come back with the reply. A message of another form is dropped.
 
 Common keys
 ~~~~~~~~~~~

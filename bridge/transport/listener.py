@@ -36,6 +36,8 @@ __all__ = ["Envelope", "Listener"]
 
 # The routing labels of proxies on the way, one each, and REQ's correlation id.
 MAX_LABELS: Final = 8
+# Bytes of each: as many as a routing id may have. They are kept as long as a request waits.
+MAX_LABEL: Final = 255
 # Peers of whom it is known when they were heard last.
 MAX_HEARD: Final = 10_000
 # Of a reply, libzmq tells when it is sent; for one up to this size that costs more than the reply itself.
@@ -323,6 +325,8 @@ class Listener:
             if len(labels) == 1 and self._is_tcp:
                 with contextlib.suppress(zmq.ZMQError):  # a peer of ZMTP 1.0 has none
                     self.messages[label.get(_SRCFD)] += 1
+            if len(label) > MAX_LABEL:
+                return False
             labels.append(label.bytes)
             if not labels[-1]:
                 return True

@@ -42,6 +42,8 @@ __all__ = ["Server", "serve"]
 LOOK_SECONDS = 0.02
 # Requests read from the socket between two looks at finished work: neither may starve the other.
 BATCH = 32
+# Bytes of memory for a byte of a request's header, at most: objects of JSON are larger than their text.
+HEADER_COST: Final = 32
 # Results that were made at the same time go beyond that together, up to this.
 MAX_UNSENT = 2 * MAX_IN_FLIGHT
 BUSY = "you have too many requests under way; take their replies first"
@@ -390,7 +392,8 @@ class _Query:
 
     @property
     def nbytes(self) -> int:
-        return sum(map(len, self.request))
+        """What it takes of memory while it waits, at most."""
+        return sum(map(len, self.request)) + (HEADER_COST - 1) * len(self.request[0])
 
 
 @dataclass(slots=True)

@@ -262,6 +262,16 @@ def test_the_requests_of_a_peer_that_are_under_way_have_a_limited_size(server, p
     assert not server._loads
 
 
+def test_a_header_counts_as_the_memory_that_its_json_can_take(server, peer, monkeypatch):
+    monkeypatch.setattr(server, "_limits", Limits(client_request_bytes=2**20))
+    values = [{"": 0}] * 2000  # 14 KB of text
+    for number in range(4):
+        send(peer, number, "call", name="slow", args={"kind": "tree", "value": {"values": values}})
+    assert codes([receive(peer), receive(peer)]) == [(2, "busy"), (3, "busy")]
+    server.released.set()
+    assert sorted(codes([receive(peer), receive(peer)])) == [(0, None), (1, None)]
+
+
 def test_a_server_without_a_thread_to_read_a_file_in_says_so_and_goes_on(
     server, peer, monkeypatch, tmp_path
 ):

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -18,16 +18,21 @@ from bridge.codecs import BufferReader, Encoded
 from bridge.errors import BridgeError, WireError, remote_error
 from bridge.failures import failure_of, misfit_of
 from bridge.limits import STANDARD
+from bridge.selection import MAX_SELECTION
 from bridge.sources import Plan, Source
 from bridge.sources.choose import source_of
 from bridge.transfer import Outbox, cut, fill
 from bridge.wire import Frame, Reply, Request
 
-__all__ = ["Answers", "Later", "ReplyWith", "encoded_as", "form_of", "own", "reply_to"]
+__all__ = ["QUICK_BYTES", "Answers", "Later", "ReplyWith", "encoded_as", "form_of", "own", "reply_to"]
 
 ReplyWith: TypeAlias = Callable[[list[Frame]], None]
 # An answer that is not there yet: called with the function to reply with when it is.
 Later: TypeAlias = Callable[[ReplyWith], None]
+
+# Buffers of a request beyond this size are decoded in a thread. As arguments they then count as held, like
+# results.
+QUICK_BYTES: Final = 64 * 1024
 
 _log = logging.getLogger("bridge")
 
@@ -49,7 +54,8 @@ class Answers:
 
     def of_source(self, request: Request, source: Source) -> list[Frame] | Later:
         """Answer with what a request selects from a source."""
-        if not source.plans_quickly(request.keys.get("select")):
+        is_large = sum(map(len, request.buffers)) > QUICK_BYTES
+        if is_large or not source.plans_quickly(request.keys.get("select")):
             return self.in_thread(request, lambda: self._planned(request, _plan(source, request)))
         plan = _plan(source, request)
         if plan.quick:
@@ -179,9 +185,18 @@ def encoded_as(form: str | None, obj: Any) -> Encoded:
 
 
 def _plan(source: Source, request: Request) -> Plan:
+    select = request.keys.get("select")
+    nbytes = sum(map(len, request.buffers))
+    if nbytes > MAX_SELECTION and not isinstance(
+        select, list
+    ):  # positions and masks are as many as there are
+        raise WireError(
+            f"the buffers of the selection have {nbytes} bytes; at most {MAX_SELECTION}: use several reads",
+            code="too_large",
+        )
     reader = BufferReader(request.buffers)
     try:
-        plan = source.plan(request.keys.get("select"), reader, form_of(request))
+        plan = source.plan(select, reader, form_of(request))
     except (BridgeError, MemoryError):
         raise
     except (LookupError, TypeError, ValueError) as exc:

@@ -18,7 +18,16 @@ from typing import Any
 from uuid import uuid4
 
 from bridge import codecs, wire
-from bridge.answers import Answers, Later, ReplyWith, encoded_as, form_of, own, reply_to
+from bridge.answers import (
+    QUICK_BYTES,
+    Answers,
+    Later,
+    ReplyWith,
+    encoded_as,
+    form_of,
+    own,
+    reply_to,
+)
 from bridge.audit import audit, is_audited
 from bridge.calls import END, Call, Calls, Item, Signal
 from bridge.catalogue import Catalogue, check_name, entry_of
@@ -43,8 +52,6 @@ FEATURES: tuple[str, ...] = ()
 MAX_WAIT = 60.0
 # The longest that `tick` lets a server sleep.
 TICK_SECONDS = 1.0
-# Arguments beyond this size are decoded in a thread, and like results they count as held.
-QUICK_BYTES = 64 * 1024
 
 _log = logging.getLogger("bridge")
 

@@ -726,6 +726,33 @@ def test_filters_and_wide_frames_take_a_thread(service, threads):
         assert [reply.error for reply in replies] == [None]
 
 
+def test_a_selection_with_large_buffers_is_decoded_in_a_thread(service, threads):
+    labels = b"[" + b",".join([b'"price"'] * 20_000) + b"]"
+    for name, select, buffers in (
+        ("trades", {"columns": {"kind": "tree"}}, [labels]),
+        (
+            "x",
+            [{"take": {"kind": "array", "dtype": "<i8", "shape": [9000], "order": "C"}}],
+            [bytes(72_000)],
+        ),
+    ):
+        replies = begun(service, "get", *buffers, name=name, select=select)
+        assert not replies
+        threads.work()
+        assert len(replies) == 1
+
+
+def test_filters_and_labels_have_a_limit_and_positions_do_not(served):
+    large = bytes(9 * 2**20)
+    for name in ("trades", "arrow", "config"):
+        error = failure(served, "get", large, name=name, select={"columns": {"kind": "tree"}})
+        assert error.code == "too_large"
+        assert "9437184 bytes; at most 8388608" in str(error)
+    positions = {"kind": "array", "dtype": "<i8", "shape": [len(large) // 8], "order": "C"}
+    taken = answer(served, "get", large, name="x", select=[{"take": positions}, 0])
+    assert taken.shape == (len(large) // 8,)
+
+
 def test_large_arguments_are_decoded_in_a_thread(service, threads):
     large = codecs.encode({"values": np.zeros(100_000)})
     replies = begun(service, "call", *large.buffers, name="anything", args=large.descriptor)

@@ -7,6 +7,7 @@ answer is being made: it takes a function to reply with, now or later, from this
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -109,6 +110,7 @@ class Service(Catalogue):
         self._inbox = Inbox(limits)
         self._answers = Answers(self._threads, self._outbox)
         self._calls = Calls(limits)
+        self._numbers = itertools.count()
         self.timers = Timers()
 
     def query(
@@ -463,13 +465,13 @@ class Service(Catalogue):
             return call
 
         token = request.keys.get("call")
-        if token is not None:
-            self._make_room(nbytes)
-            call = self._calls.add(own(request, token), begin, request.peer.client)
-            return self._awaiting(request, call, token)
-        if query.is_stream:
+        if token is None and query.is_stream:
             raise WireError(f"{name!r} is a stream: give it a 'call' to ask for what follows by")
-        return self._awaiting(request, begin(), None)
+        # One that nobody can ask about counts like the others. Its key is no client's: those have a zero byte.
+        key_of_call = own(request, token) if token is not None else str(next(self._numbers))
+        self._make_room(nbytes)
+        call = self._calls.add(key_of_call, begin, request.peer.client)
+        return self._awaiting(request, call, token, key_of_call)
 
     def _make_room(self, nbytes: int) -> None:
         """Have results and arguments of calls take no more memory than transfers may, together with them."""
@@ -481,7 +483,8 @@ class Service(Catalogue):
         token, number = request.keys["call"], request.keys.get("start")
         if type(number) is str:
             raise WireError(f"'start' is {number[:40]!r}; expected the number of a value")
-        return self._awaiting(request, self._calls.find(own(request, token)), token, number)
+        key = own(request, token)
+        return self._awaiting(request, self._calls.find(key), token, key, number)
 
     def _cancel(self, request: Request) -> list[Frame]:
         self._calls.cancel(own(request, request.keys.get("call", "")))
@@ -490,16 +493,24 @@ class Service(Catalogue):
         return reply_to(request, {})
 
     def _awaiting(
-        self, request: Request, call: Call, token: str | None, number: int | None = None
+        self, request: Request, call: Call, token: str | None, key: str, number: int | None = None
     ) -> Later:
-        """Reply with the next value of a call, or with its token when that takes too long."""
+        """Reply with the next value of a call, or with its token when that takes too long.
+
+        Parameters
+        ----------
+        token
+            Of the client's; None: it waits until the value is there.
+        key
+            By which the call is kept.
+        """
 
         def later(reply: ReplyWith) -> None:
             def deliver(item: Item | Signal) -> None:
                 over = item is END or (isinstance(item, Item) and item.last)
                 keys = {} if over or token is None else {"call": token}
-                if over and token is not None:
-                    self._calls.remove(own(request, token))
+                if over:
+                    self._calls.remove(key)
                 if isinstance(item, Item):
                     reply(self._answers.tried(request, lambda: self._outcome(request, call, item, keys)))
                 else:

@@ -854,6 +854,22 @@ def test_arguments_of_calls_that_have_not_begun_have_a_limit():
     assert [error.code if error else None for error in failures] == 4 * [None] + ["busy"]
 
 
+def test_calls_that_nobody_can_ask_about_count_like_the_others():
+    queries = Held()
+    service = Service(executor=queries, limits=Limits(held=4 * MIB + 1000, calls=24))
+    service.query(megabyte)
+    large = codecs.encode({"values": np.zeros(MIB, np.uint8)})
+    many = [
+        begun(service, "call", *large.buffers, name="megabyte", args=large.descriptor) for _ in "12345"
+    ]
+    assert [replies[0].error.code for replies in many if replies] == ["busy"]
+    more = [begun(service, "call", name="megabyte") for _ in "123"]
+    assert [replies[0].error.code for replies in more if replies] == ["busy"]  # of 24, one client has 6
+    queries.work()
+    assert [len(replies) for replies in many + more] == 8 * [1]
+    assert not len(service._calls)
+
+
 def test_a_result_that_was_waited_for_with_a_limit_to_one_message_is_told_how_to_ask(monkeypatch):
     monkeypatch.setattr(answers, "STANDARD", SimpleNamespace(reply=MIB - 1))
     queries = Held()

@@ -11,6 +11,7 @@ import itertools
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import cache, partial
@@ -461,7 +462,8 @@ class Service(Catalogue):
                 name=name,
             )
             if self._limits.query_seconds is not None:
-                self.timers.add(time.monotonic() + self._limits.query_seconds, call.stop)
+                stop = partial(_stop, weakref.ref(call))  # what is over is not kept until then
+                self.timers.add(time.monotonic() + self._limits.query_seconds, stop)
             return call
 
         token = request.keys.get("call")
@@ -600,6 +602,11 @@ def _prefixes(writable: bool | str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(writable, bool):
         return ("",) if writable else ()
     return (writable,) if isinstance(writable, str) else tuple(writable)
+
+
+def _stop(call: weakref.ref[Call]) -> None:
+    if (running := call()) is not None:
+        running.stop()
 
 
 @cache

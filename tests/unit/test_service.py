@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import logging
 import re
 import time
+import weakref
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -852,6 +854,21 @@ def test_arguments_of_calls_that_have_not_begun_have_a_limit():
         service.tick()
         failures.append(replies[0].error)
     assert [error.code if error else None for error in failures] == 4 * [None] + ["busy"]
+
+
+def test_a_result_that_was_sent_is_not_kept_until_its_query_would_have_been_stopped():
+    made = []
+
+    def once() -> np.ndarray:
+        values = np.zeros(MIB, np.uint8)
+        made.append(weakref.ref(values))
+        return values
+
+    service = Service(limits=Limits(query_seconds=600.0))
+    service.query(once)
+    assert len(answer(service, "call", name="once")) == MIB
+    gc.collect()
+    assert [values() for values in made] == [None]
 
 
 def test_calls_that_nobody_can_ask_about_count_like_the_others():

@@ -131,7 +131,7 @@ class Server(MutableMapping[str, Any]):
         self._service.timers.on_add = self._listener.wake
         self._finished: deque[tuple[_Query, list[Frame]]] = deque()
         self._held: dict[bytes, deque[_Query]] = {}
-        self._loads: dict[bytes, _Load] = {}
+        self._loads: dict[bytes | str, _Load] = {}  # of connections, and of keys
         self._stopping = threading.Event()
         self._closed = False
         self._unlist: Callable[[], None] = lambda: None
@@ -300,8 +300,8 @@ class Server(MutableMapping[str, Any]):
 
     def _take(self, query: _Query) -> None:
         """Begin with a request, or have it wait, or refuse it."""
-        load = self._loads.get(query.peer)
-        if load is not None and not load.has_room(query, self._limits):
+        loads = [self._loads[who] for who in query.owners if who in self._loads]
+        if not all(load.has_room(query, self._limits) for load in loads):
             self._send(query, self._service.refuse(query.request, BUSY))
         elif query.peer in self._held or not self._begin(query):
             self._enter(query)
@@ -321,7 +321,8 @@ class Server(MutableMapping[str, Any]):
         if not query.is_answered:
             self._enter(query)
             query.reading = reading
-            self._loads[query.peer].reading += reading
+            for who in query.owners:
+                self._loads[who].reading += reading
         return True
 
     def _begin_held(self) -> None:
@@ -342,17 +343,19 @@ class Server(MutableMapping[str, Any]):
         """Count a request that is not answered at once, if it is not counted yet."""
         if not query.is_counted:
             query.is_counted = True
-            load = self._loads.setdefault(query.peer, _Load())
-            load.requests += 1
-            load.nbytes += query.nbytes
+            for who in query.owners:
+                load = self._loads.setdefault(who, _Load())
+                load.requests += 1
+                load.nbytes += query.nbytes
 
     def _leave(self, query: _Query) -> None:
-        load = self._loads[query.peer]
-        load.requests -= 1
-        load.nbytes -= query.nbytes
-        load.reading -= query.reading
-        if not load.requests:
-            del self._loads[query.peer]
+        for who in query.owners:
+            load = self._loads[who]
+            load.requests -= 1
+            load.nbytes -= query.nbytes
+            load.reading -= query.reading
+            if not load.requests:
+                del self._loads[who]
 
     def _reply(self, query: _Query, reply: list[Frame]) -> None:
         if threading.current_thread() is self._thread:
@@ -391,6 +394,12 @@ class _Query:
         return self.envelope.connection
 
     @property
+    def owners(self) -> tuple[bytes | str, ...]:
+        """For whom it counts: its connection, and the key that this has proved."""
+        envelope = self.envelope
+        return (envelope.connection, envelope.user) if envelope.user else (envelope.connection,)
+
+    @property
     def nbytes(self) -> int:
         """What it takes of memory while it waits, at most."""
         return sum(map(len, self.request)) + (HEADER_COST - 1) * len(self.request[0])
@@ -398,7 +407,7 @@ class _Query:
 
 @dataclass(slots=True)
 class _Load:
-    """What a peer has asked for that was not answered at once: requests, their bytes, and those to read."""
+    """What a connection or a key waits for: requests, their bytes, and those that are read from files."""
 
     requests: int = 0
     nbytes: int = 0

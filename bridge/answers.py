@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -24,7 +25,17 @@ from bridge.sources.choose import source_of
 from bridge.transfer import Outbox, cut, fill
 from bridge.wire import Frame, Reply, Request
 
-__all__ = ["QUICK_BYTES", "Answers", "Later", "ReplyWith", "encoded_as", "form_of", "own", "reply_to"]
+__all__ = [
+    "QUICK_BYTES",
+    "Answers",
+    "InThread",
+    "Later",
+    "ReplyWith",
+    "encoded_as",
+    "form_of",
+    "own",
+    "reply_to",
+]
 
 ReplyWith: TypeAlias = Callable[[list[Frame]], None]
 # An answer that is not there yet: called with the function to reply with when it is.
@@ -35,6 +46,26 @@ Later: TypeAlias = Callable[[ReplyWith], None]
 QUICK_BYTES: Final = 64 * 1024
 
 _log = logging.getLogger("bridge")
+
+
+@dataclass(frozen=True, slots=True)
+class InThread:
+    """An answer that is made in a thread.
+
+    Attributes
+    ----------
+    begin
+        Has it made: called with the function to reply with.
+    nbytes
+        How many bytes its message will have, where that is known before it is made; else 0.
+    """
+
+    begin: Later
+    nbytes: int = 0
+
+    def __call__(self, reply: ReplyWith) -> None:
+        """Have it made, and reply with it."""
+        self.begin(reply)
 
 
 class Answers:
@@ -60,7 +91,9 @@ class Answers:
         plan = _plan(source, request)
         if plan.quick:
             return self._planned(request, plan)
-        return self.in_thread(request, lambda: self._planned(request, plan))
+        # What does not fit in one message is held for parts, and counts there.
+        nbytes = plan.nbytes if plan.nbytes <= request.keys.get("max_bytes", STANDARD.reply) else 0
+        return self.in_thread(request, lambda: self._planned(request, plan), nbytes)
 
     def of_object(
         self, request: Request, keys: dict[str, Any], answer: Encoded, *, held: bool
@@ -121,10 +154,10 @@ class Answers:
             fill(part, window)
             return frames_of([part])
 
-        return self.in_thread(request, make)
+        return self.in_thread(request, make, length)
 
-    def in_thread(self, request: Request, make: Callable[[], list[Frame]]) -> Later:
-        """Answer with what is made in a thread."""
+    def in_thread(self, request: Request, make: Callable[[], list[Frame]], nbytes: int = 0) -> InThread:
+        """Answer with what is made in a thread, of so many bytes as far as that is known."""
 
         def later(reply: ReplyWith) -> None:
             try:
@@ -132,7 +165,7 @@ class Answers:
             except RuntimeError as exc:  # the server is closing, or has no thread
                 reply(self.failed(request, remote_error("busy", str(exc))))
 
-        return later
+        return InThread(later, nbytes)
 
     def tried(self, request: Request, make: Callable[[], list[Frame]]) -> list[Frame]:
         """Answer with what is made, or with the failure to make it."""

@@ -47,7 +47,7 @@ class Limits:
         and their bytes, where a byte of a header counts as 32: so much memory can its JSON take. Beyond, it is
         told that the server is busy.
     client_unread
-        Bytes of replies that one connection has not read; beyond, its requests wait.
+        Bytes of replies that are made for one connection, or that it has not read; beyond, its requests wait.
     unread
         Of all connections together; beyond, the requests of all wait that have not read their replies.
     connections

@@ -132,6 +132,7 @@ class Server(MutableMapping[str, Any]):
         self._finished: deque[tuple[_Query, list[Frame]]] = deque()
         self._held: dict[bytes, deque[_Query]] = {}
         self._loads: dict[bytes | str, _Load] = {}  # of connections, and of keys
+        self._making = 0  # bytes of answers, for all of them
         self._stopping = threading.Event()
         self._closed = False
         self._unlist: Callable[[], None] = lambda: None
@@ -310,19 +311,22 @@ class Server(MutableMapping[str, Any]):
 
     def _begin(self, query: _Query) -> bool:
         """Begin with a request and return True, if it need not wait until replies are read, or for a turn."""
-        owed = self._owed(query)
+        owed = self._owed(query.peer)
         limits = self._limits
-        if owed and (owed > limits.client_unread or self._listener.unsent_to_all > limits.unread):
+        if owed and (
+            owed > limits.client_unread or self._listener.unsent_to_all + self._making > limits.unread
+        ):
             return False
-        peer = self._entrance.turn(query.envelope, self._listener.unsent, self._service.timers)
+        peer = self._entrance.turn(query.envelope, self._owed, self._service.timers)
         if peer is None:
             return False
-        reading = self._service.begin(query.request, partial(self._reply, query), peer)
+        making = self._service.begin(query.request, partial(self._reply, query), peer)
         if not query.is_answered:
             self._enter(query)
-            query.reading = reading
+            query.making = making
+            self._making += making
             for who in query.owners:
-                self._loads[who].reading += reading
+                self._loads[who].making += making
         return True
 
     def _begin_held(self) -> None:
@@ -334,10 +338,10 @@ class Server(MutableMapping[str, Any]):
                 del self._held[peer]
         self._listener.wakes_when_sent = bool(self._held)
 
-    def _owed(self, query: _Query) -> int:
-        """Return how many bytes a peer will be sent: ZeroMQ has them, or they are being read."""
-        load = self._loads.get(query.peer)
-        return self._listener.unsent(query.peer) + (load.reading if load is not None else 0)
+    def _owed(self, to: bytes | str) -> int:
+        """Return how many bytes a connection or a key will be sent: ZeroMQ has them, or they are made."""
+        load = self._loads.get(to)
+        return self._listener.unsent(to) + (load.making if load is not None else 0)
 
     def _enter(self, query: _Query) -> None:
         """Count a request that is not answered at once, if it is not counted yet."""
@@ -349,11 +353,12 @@ class Server(MutableMapping[str, Any]):
                 load.nbytes += query.nbytes
 
     def _leave(self, query: _Query) -> None:
+        self._making -= query.making
         for who in query.owners:
             load = self._loads[who]
             load.requests -= 1
             load.nbytes -= query.nbytes
-            load.reading -= query.reading
+            load.making -= query.making
             if not load.requests:
                 del self._loads[who]
 
@@ -385,7 +390,7 @@ class _Query:
 
     envelope: Envelope
     request: Frames
-    reading: int = 0  # bytes of a file, in another thread
+    making: int = 0  # bytes of its answer, in another thread
     is_counted: bool = False
     is_answered: bool = False
 
@@ -407,11 +412,11 @@ class _Query:
 
 @dataclass(slots=True)
 class _Load:
-    """What a connection or a key waits for: requests, their bytes, and those that are read from files."""
+    """What a connection or a key waits for: requests, their bytes, and those of answers that are made."""
 
     requests: int = 0
     nbytes: int = 0
-    reading: int = 0
+    making: int = 0
 
     def has_room(self, query: _Query, limits: Limits) -> bool:
         nbytes = self.nbytes + query.nbytes

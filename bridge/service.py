@@ -23,6 +23,7 @@ from bridge import codecs, wire
 from bridge.answers import (
     QUICK_BYTES,
     Answers,
+    InThread,
     Later,
     ReplyWith,
     encoded_as,
@@ -191,7 +192,7 @@ class Service(Catalogue):
         Returns
         -------
         int
-            How many bytes of a file are read for it, if another thread is at it; else 0.
+            How many bytes the message will have that another thread is making, where that is known; else 0.
         """
         try:
             request = wire.unpack_request(frames, peer, limits=self._limits)
@@ -211,8 +212,7 @@ class Service(Catalogue):
             except RuntimeError as exc:  # the server is closing, or has no thread
                 reply(self._answers.failed(request, remote_error("busy", str(exc))))
             return 0
-        is_later = self._dispatch(request, reply)
-        return request.keys.get("length", 0) if is_later and request.op == "part" else 0
+        return self._dispatch(request, reply)
 
     def _takes_time(self, request: Request) -> bool:
         """Whether it takes files or the decoding of large arguments to begin with an answer."""
@@ -227,20 +227,20 @@ class Service(Catalogue):
             return bool(self._mounts) and op in _NAMING
         return op == "describe" and not source.in_memory
 
-    def _dispatch(self, request: Request, reply: ReplyWith) -> bool:
-        """Answer a request, and return whether the answer is still being made."""
+    def _dispatch(self, request: Request, reply: ReplyWith) -> int:
+        """Answer a request, and return how many bytes a thread is making for it."""
         try:
             answer = _OPS[request.op](self, request)
         except Exception as exc:
             answer = self._answers.failed(request, exc)
         if isinstance(answer, list):
             reply(answer)
-            return False
+            return 0
         try:
             answer(reply)
         except Exception as exc:
             reply(self._answers.failed(request, exc))
-        return True
+        return answer.nbytes if isinstance(answer, InThread) else 0
 
     def _if_allowed(self, request: Request, now: Callable[[], Rights], reply: ReplyWith) -> ReplyWith:
         """Return a way to reply that tells nothing to a peer who may not know it any more."""

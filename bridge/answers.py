@@ -9,8 +9,9 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -19,18 +20,53 @@ from bridge.codecs import BufferReader, Encoded
 from bridge.errors import BridgeError, WireError, remote_error
 from bridge.failures import failure_of, misfit_of
 from bridge.limits import STANDARD
+from bridge.selection import MAX_SELECTION
 from bridge.sources import Plan, Source
 from bridge.sources.choose import source_of
 from bridge.transfer import Outbox, cut, fill
 from bridge.wire import Frame, Reply, Request
 
-__all__ = ["Answers", "Later", "ReplyWith", "encoded_as", "form_of", "own", "reply_to"]
+__all__ = [
+    "QUICK_BYTES",
+    "Answers",
+    "InThread",
+    "Later",
+    "ReplyWith",
+    "encoded_as",
+    "form_of",
+    "own",
+    "reply_to",
+]
 
 ReplyWith: TypeAlias = Callable[[list[Frame]], None]
 # An answer that is not there yet: called with the function to reply with when it is.
 Later: TypeAlias = Callable[[ReplyWith], None]
 
+# Buffers of a request beyond this size are decoded in a thread. As arguments they then count as held, like
+# results.
+QUICK_BYTES: Final = 64 * 1024
+
 _log = logging.getLogger("bridge")
+
+
+@dataclass(frozen=True, slots=True)
+class InThread:
+    """An answer that is made in a thread.
+
+    Attributes
+    ----------
+    begin
+        Has it made: called with the function to reply with.
+    nbytes
+        How many bytes its message will have, where that is known before it is made; else 0.
+    """
+
+    begin: Later
+    nbytes: int = 0
+
+    def __call__(self, reply: ReplyWith) -> None:
+        """Have it made, and reply with it."""
+        self.begin(reply)
 
 
 class Answers:
@@ -50,12 +86,15 @@ class Answers:
 
     def of_source(self, request: Request, source: Source) -> list[Frame] | Later:
         """Answer with what a request selects from a source."""
-        if not source.plans_quickly(request.keys.get("select")):
+        is_large = sum(map(len, request.buffers)) > QUICK_BYTES
+        if is_large or not source.plans_quickly(request.keys.get("select")):
             return self.in_thread(request, lambda: self._planned(request, _plan(source, request)))
         plan = _plan(source, request)
         if plan.quick:
             return self._planned(request, plan)
-        return self.in_thread(request, lambda: self._planned(request, plan))
+        # What does not fit in one message is held for parts, and counts there.
+        nbytes = plan.nbytes if plan.nbytes <= request.keys.get("max_bytes", STANDARD.reply) else 0
+        return self.in_thread(request, lambda: self._planned(request, plan), nbytes)
 
     def of_object(
         self, request: Request, keys: dict[str, Any], answer: Encoded, *, held: bool
@@ -116,10 +155,10 @@ class Answers:
             fill(part, window)
             return frames_of([part])
 
-        return self.in_thread(request, make)
+        return self.in_thread(request, make, length)
 
-    def in_thread(self, request: Request, make: Callable[[], list[Frame]]) -> Later:
-        """Answer with what is made in a thread."""
+    def in_thread(self, request: Request, make: Callable[[], list[Frame]], nbytes: int = 0) -> InThread:
+        """Answer with what is made in a thread, of so many bytes as far as that is known."""
 
         def later(reply: ReplyWith) -> None:
             try:
@@ -127,7 +166,7 @@ class Answers:
             except RuntimeError as exc:  # the server is closing, or has no thread
                 reply(self.failed(request, remote_error("busy", str(exc))))
 
-        return later
+        return InThread(later, nbytes)
 
     def tried(self, request: Request, make: Callable[[], list[Frame]]) -> list[Frame]:
         """Answer with what is made, or with the failure to make it."""
@@ -179,9 +218,18 @@ def encoded_as(form: str | None, obj: Any) -> Encoded:
 
 
 def _plan(source: Source, request: Request) -> Plan:
+    select = request.keys.get("select")
+    nbytes = sum(map(len, request.buffers))
+    if nbytes > MAX_SELECTION and not isinstance(
+        select, list
+    ):  # positions and masks are as many as there are
+        raise WireError(
+            f"the buffers of the selection have {nbytes} bytes; at most {MAX_SELECTION}: use several reads",
+            code="too_large",
+        )
     reader = BufferReader(request.buffers)
     try:
-        plan = source.plan(request.keys.get("select"), reader, form_of(request))
+        plan = source.plan(select, reader, form_of(request))
     except (BridgeError, MemoryError):
         raise
     except (LookupError, TypeError, ValueError) as exc:

@@ -63,7 +63,7 @@ class Entrance:
         envelope
             Of its request.
         unsent
-            Says how many bytes a user has not read yet.
+            Says how many bytes are made for a user, or not read yet.
         timers
             Where the end of a wait is entered.
 

@@ -43,10 +43,11 @@ class Limits:
     transfers, calls
         How many are kept for all clients. A client may have a quarter of them.
     client_requests, client_request_bytes
-        Requests of one connection that are under way, parked or waiting, and their bytes; beyond, it is
+        Requests of one connection, or of all connections of one key, that are under way, parked or waiting,
+        and their bytes, where a byte of a header counts as 32: so much memory can its JSON take. Beyond, it is
         told that the server is busy.
     client_unread
-        Bytes of replies that one connection has not read; beyond, its requests wait.
+        Bytes of replies that are made for one connection, or that it has not read; beyond, its requests wait.
     unread
         Of all connections together; beyond, the requests of all wait that have not read their replies.
     connections

@@ -42,9 +42,12 @@ __all__ = ["Server", "serve"]
 LOOK_SECONDS = 0.02
 # Requests read from the socket between two looks at finished work: neither may starve the other.
 BATCH = 32
+# Bytes of memory for a byte of a request's header, at most: objects of JSON are larger than their text.
+HEADER_COST: Final = 32
 # Results that were made at the same time go beyond that together, up to this.
 MAX_UNSENT = 2 * MAX_IN_FLIGHT
 BUSY = "you have too many requests under way; take their replies first"
+NO_MEMORY = "the server has no memory for this request; try again later"
 # Streams that are making a value at the same time; each takes a thread, many of which sleep.
 MAX_STREAM_THREADS = 1000
 # How long `close` waits for the work that is under way.
@@ -128,7 +131,8 @@ class Server(MutableMapping[str, Any]):
         self._service.timers.on_add = self._listener.wake
         self._finished: deque[tuple[_Query, list[Frame]]] = deque()
         self._held: dict[bytes, deque[_Query]] = {}
-        self._loads: dict[bytes, _Load] = {}
+        self._loads: dict[bytes | str, _Load] = {}  # of connections, and of keys
+        self._making = 0  # bytes of answers, for all of them
         self._stopping = threading.Event()
         self._closed = False
         self._unlist: Callable[[], None] = lambda: None
@@ -260,10 +264,15 @@ class Server(MutableMapping[str, Any]):
     def _serve(self) -> None:
         try:
             while not self._stopping.is_set():
-                self._listener.wait(self._service.tick())
-                self._read_requests()
-                self._send_finished()
-                self._begin_held()
+                try:
+                    self._listener.wait(self._service.tick())
+                    self._read_requests()
+                    self._send_finished()
+                    self._begin_held()
+                except (
+                    MemoryError
+                ):  # one message is lost; the others are served when there is memory again
+                    _log.error("the server at %s has no memory for a message, and drops it", self.url)
             self._send_finished()
         except Exception:
             _log.exception("the server at %s stopped; this is a bug in zbridge", self.url)
@@ -282,13 +291,18 @@ class Server(MutableMapping[str, Any]):
             received = self._listener.receive()
             if received is None:
                 return
-            self._take(_Query(*received))
+            query = _Query(*received)
+            try:
+                self._take(query)
+            except MemoryError:
+                _log.error("the server at %s has no memory for a request, and refuses it", self.url)
+                self._send(query, self._service.refuse(query.request, NO_MEMORY))
         self._listener.wake()  # there may be more
 
     def _take(self, query: _Query) -> None:
         """Begin with a request, or have it wait, or refuse it."""
-        load = self._loads.get(query.peer)
-        if load is not None and not load.has_room(query, self._limits):
+        loads = [self._loads[who] for who in query.owners if who in self._loads]
+        if not all(load.has_room(query, self._limits) for load in loads):
             self._send(query, self._service.refuse(query.request, BUSY))
         elif query.peer in self._held or not self._begin(query):
             self._enter(query)
@@ -297,18 +311,22 @@ class Server(MutableMapping[str, Any]):
 
     def _begin(self, query: _Query) -> bool:
         """Begin with a request and return True, if it need not wait until replies are read, or for a turn."""
-        owed = self._owed(query)
+        owed = self._owed(query.peer)
         limits = self._limits
-        if owed and (owed > limits.client_unread or self._listener.unsent_to_all > limits.unread):
+        if owed and (
+            owed > limits.client_unread or self._listener.unsent_to_all + self._making > limits.unread
+        ):
             return False
-        peer = self._entrance.turn(query.envelope, self._listener.unsent, self._service.timers)
+        peer = self._entrance.turn(query.envelope, self._owed, self._service.timers)
         if peer is None:
             return False
-        reading = self._service.begin(query.request, partial(self._reply, query), peer)
+        making = self._service.begin(query.request, partial(self._reply, query), peer)
         if not query.is_answered:
             self._enter(query)
-            query.reading = reading
-            self._loads[query.peer].reading += reading
+            query.making = making
+            self._making += making
+            for who in query.owners:
+                self._loads[who].making += making
         return True
 
     def _begin_held(self) -> None:
@@ -320,26 +338,29 @@ class Server(MutableMapping[str, Any]):
                 del self._held[peer]
         self._listener.wakes_when_sent = bool(self._held)
 
-    def _owed(self, query: _Query) -> int:
-        """Return how many bytes a peer will be sent: ZeroMQ has them, or they are being read."""
-        load = self._loads.get(query.peer)
-        return self._listener.unsent(query.peer) + (load.reading if load is not None else 0)
+    def _owed(self, to: bytes | str) -> int:
+        """Return how many bytes a connection or a key will be sent: ZeroMQ has them, or they are made."""
+        load = self._loads.get(to)
+        return self._listener.unsent(to) + (load.making if load is not None else 0)
 
     def _enter(self, query: _Query) -> None:
         """Count a request that is not answered at once, if it is not counted yet."""
         if not query.is_counted:
             query.is_counted = True
-            load = self._loads.setdefault(query.peer, _Load())
-            load.requests += 1
-            load.nbytes += query.nbytes
+            for who in query.owners:
+                load = self._loads.setdefault(who, _Load())
+                load.requests += 1
+                load.nbytes += query.nbytes
 
     def _leave(self, query: _Query) -> None:
-        load = self._loads[query.peer]
-        load.requests -= 1
-        load.nbytes -= query.nbytes
-        load.reading -= query.reading
-        if not load.requests:
-            del self._loads[query.peer]
+        self._making -= query.making
+        for who in query.owners:
+            load = self._loads[who]
+            load.requests -= 1
+            load.nbytes -= query.nbytes
+            load.making -= query.making
+            if not load.requests:
+                del self._loads[who]
 
     def _reply(self, query: _Query, reply: list[Frame]) -> None:
         if threading.current_thread() is self._thread:
@@ -353,6 +374,8 @@ class Server(MutableMapping[str, Any]):
             self._send(*self._finished.popleft())
 
     def _send(self, query: _Query, reply: list[Frame]) -> None:
+        if query.is_answered:  # it was refused, and its answer was under way
+            return
         query.is_answered = True
         if query.is_counted:
             self._leave(query)
@@ -367,7 +390,7 @@ class _Query:
 
     envelope: Envelope
     request: Frames
-    reading: int = 0  # bytes of a file, in another thread
+    making: int = 0  # bytes of its answer, in another thread
     is_counted: bool = False
     is_answered: bool = False
 
@@ -376,17 +399,24 @@ class _Query:
         return self.envelope.connection
 
     @property
+    def owners(self) -> tuple[bytes | str, ...]:
+        """For whom it counts: its connection, and the key that this has proved."""
+        envelope = self.envelope
+        return (envelope.connection, envelope.user) if envelope.user else (envelope.connection,)
+
+    @property
     def nbytes(self) -> int:
-        return sum(map(len, self.request))
+        """What it takes of memory while it waits, at most."""
+        return sum(map(len, self.request)) + (HEADER_COST - 1) * len(self.request[0])
 
 
 @dataclass(slots=True)
 class _Load:
-    """What a peer has asked for that was not answered at once: requests, their bytes, and those to read."""
+    """What a connection or a key waits for: requests, their bytes, and those of answers that are made."""
 
     requests: int = 0
     nbytes: int = 0
-    reading: int = 0
+    making: int = 0
 
     def has_room(self, query: _Query, limits: Limits) -> bool:
         nbytes = self.nbytes + query.nbytes

@@ -7,10 +7,12 @@ answer is being made: it takes a function to reply with, now or later, from this
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from functools import cache, partial
 from importlib.metadata import version as package_version
@@ -18,7 +20,17 @@ from typing import Any
 from uuid import uuid4
 
 from bridge import codecs, wire
-from bridge.answers import Answers, Later, ReplyWith, encoded_as, form_of, own, reply_to
+from bridge.answers import (
+    QUICK_BYTES,
+    Answers,
+    InThread,
+    Later,
+    ReplyWith,
+    encoded_as,
+    form_of,
+    own,
+    reply_to,
+)
 from bridge.audit import audit, is_audited
 from bridge.calls import END, Call, Calls, Item, Signal
 from bridge.catalogue import Catalogue, check_name, entry_of
@@ -43,8 +55,6 @@ FEATURES: tuple[str, ...] = ()
 MAX_WAIT = 60.0
 # The longest that `tick` lets a server sleep.
 TICK_SECONDS = 1.0
-# Arguments beyond this size are decoded in a thread, and like results they count as held.
-QUICK_BYTES = 64 * 1024
 
 _log = logging.getLogger("bridge")
 
@@ -103,6 +113,7 @@ class Service(Catalogue):
         self._inbox = Inbox(limits)
         self._answers = Answers(self._threads, self._outbox)
         self._calls = Calls(limits)
+        self._numbers = itertools.count()
         self.timers = Timers()
 
     def query(
@@ -182,11 +193,11 @@ class Service(Catalogue):
         Returns
         -------
         int
-            How many bytes of a file are read for it, if another thread is at it; else 0.
+            How many bytes the message will have that another thread is making, where that is known; else 0.
         """
         try:
             request = wire.unpack_request(frames, peer, limits=self._limits)
-        except WireError as exc:
+        except (WireError, MemoryError) as exc:
             reply(wire.pack_failure(wire.request_id_of(frames), failure_of(exc)))
             return 0
         if request.op in _AUDITED and is_audited():
@@ -202,8 +213,7 @@ class Service(Catalogue):
             except RuntimeError as exc:  # the server is closing, or has no thread
                 reply(self._answers.failed(request, remote_error("busy", str(exc))))
             return 0
-        is_later = self._dispatch(request, reply)
-        return request.keys.get("length", 0) if is_later and request.op == "part" else 0
+        return self._dispatch(request, reply)
 
     def _audited(self, request: Request, reply: ReplyWith) -> ReplyWith:
         """Return a way to reply that also writes who asked what, and what came of it."""
@@ -246,20 +256,20 @@ class Service(Catalogue):
             return bool(self._mounts) and op in _NAMING
         return op == "describe" and not source.in_memory
 
-    def _dispatch(self, request: Request, reply: ReplyWith) -> bool:
-        """Answer a request, and return whether the answer is still being made."""
+    def _dispatch(self, request: Request, reply: ReplyWith) -> int:
+        """Answer a request, and return how many bytes a thread is making for it."""
         try:
             answer = _OPS[request.op](self, request)
         except Exception as exc:
             answer = self._answers.failed(request, exc)
         if isinstance(answer, list):
             reply(answer)
-            return False
+            return 0
         try:
             answer(reply)
         except Exception as exc:
             reply(self._answers.failed(request, exc))
-        return True
+        return answer.nbytes if isinstance(answer, InThread) else 0
 
     def _if_allowed(self, request: Request, now: Callable[[], Rights], reply: ReplyWith) -> ReplyWith:
         """Return a way to reply that tells nothing to a peer who may not know it any more."""
@@ -481,17 +491,18 @@ class Service(Catalogue):
                 name=name,
             )
             if self._limits.query_seconds is not None:
-                self.timers.add(time.monotonic() + self._limits.query_seconds, call.stop)
+                stop = partial(_stop, weakref.ref(call))  # what is over is not kept until then
+                self.timers.add(time.monotonic() + self._limits.query_seconds, stop)
             return call
 
         token = request.keys.get("call")
-        if token is not None:
-            self._make_room(nbytes)
-            call = self._calls.add(own(request, token), begin, request.peer.client)
-            return self._awaiting(request, call, token)
-        if query.is_stream:
+        if token is None and query.is_stream:
             raise WireError(f"{name!r} is a stream: give it a 'call' to ask for what follows by")
-        return self._awaiting(request, begin(), None)
+        # One that nobody can ask about counts like the others. Its key is no client's: those are tuples.
+        key_of_call = own(request, token) if token is not None else next(self._numbers)
+        self._make_room(nbytes)
+        call = self._calls.add(key_of_call, begin, request.peer.client)
+        return self._awaiting(request, call, token, key_of_call)
 
     def _make_room(self, nbytes: int) -> None:
         """Have results and arguments of calls take no more memory than transfers may, together with them."""
@@ -503,7 +514,8 @@ class Service(Catalogue):
         token, number = request.keys["call"], request.keys.get("start")
         if type(number) is str:
             raise WireError(f"'start' is {number[:40]!r}; expected the number of a value")
-        return self._awaiting(request, self._calls.find(own(request, token)), token, number)
+        key = own(request, token)
+        return self._awaiting(request, self._calls.find(key), token, key, number)
 
     def _cancel(self, request: Request) -> list[Frame]:
         self._calls.cancel(own(request, request.keys.get("call", "")))
@@ -512,16 +524,24 @@ class Service(Catalogue):
         return reply_to(request, {})
 
     def _awaiting(
-        self, request: Request, call: Call, token: str | None, number: int | None = None
+        self, request: Request, call: Call, token: str | None, key: Hashable, number: int | None = None
     ) -> Later:
-        """Reply with the next value of a call, or with its token when that takes too long."""
+        """Reply with the next value of a call, or with its token when that takes too long.
+
+        Parameters
+        ----------
+        token
+            Of the client's; None: it waits until the value is there.
+        key
+            By which the call is kept.
+        """
 
         def later(reply: ReplyWith) -> None:
             def deliver(item: Item | Signal) -> None:
                 over = item is END or (isinstance(item, Item) and item.last)
                 keys = {} if over or token is None else {"call": token}
-                if over and token is not None:
-                    self._calls.remove(own(request, token))
+                if over:
+                    self._calls.remove(key)
                 if isinstance(item, Item):
                     reply(self._answers.tried(request, lambda: self._outcome(request, call, item, keys)))
                 else:
@@ -591,6 +611,11 @@ def _prefixes(writable: bool | str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(writable, bool):
         return ("",) if writable else ()
     return (writable,) if isinstance(writable, str) else tuple(writable)
+
+
+def _stop(call: weakref.ref[Call]) -> None:
+    if (running := call()) is not None:
+        running.stop()
 
 
 @cache

@@ -5,7 +5,8 @@ Messages
 Every message is ``[header, buffer, buffer, ...]``, sent after the empty delimiter frame of ZeroMQ's REQ
 socket. The header is a JSON object in UTF-8; each buffer is raw bytes. A request goes to the server,
 and one reply comes back; a client that has several requests in flight tells the replies apart by
-``id``, which the server repeats.
+``id``, which the server repeats. Before the delimiter a request may have up to 7 more frames, of up to 255
+bytes each, as proxies on the way add them: they come back with the reply. A message of another form is dropped.
 
 Common keys
 ~~~~~~~~~~~
@@ -240,6 +241,23 @@ _REQUIRED = {
     "append": ("name", "object"),
     "delete": ("name",),
 }
+# Of the optional keys, those that an op looks at: the others are checked, and not kept.
+_KNOWN = {
+    "hello": frozenset({"client"}),
+    "list": frozenset({"after", "limit"}),
+    "describe": frozenset({"name"}),
+    "get": frozenset({"name", "select", "as", "max_bytes"}),
+    "call": frozenset({"name", "args", "as", "max_bytes", "call", "wait"}),
+    "wait": frozenset({"call", "start", "wait", "max_bytes"}),
+    "cancel": frozenset({"call", "transfer"}),
+    "part": frozenset({"transfer", "offset", "length"}),
+    "done": frozenset({"transfer"}),
+    "put": frozenset({"name", "object", "transfer"}),
+    "append": frozenset({"name", "object"}),
+    "delete": frozenset({"name"}),
+}
+# A `get` with `start` follows a channel.
+_KNOWN_TO_FOLLOW = frozenset({"name", "start", "wait", "version", "max_bytes"})
 # The key under which a client makes up a token.
 _NEW_TOKEN = {"call": "call", "put": "transfer"}
 _MAX_INT = 2**63 - 1
@@ -359,6 +377,7 @@ def unpack_request(frames: Frames, peer: Peer = ANYBODY, *, limits: Limits = STA
     if op not in OPS:
         raise WireError(f"unknown op {_show(op)}; expected one of {', '.join(OPS)}", code="unsupported")
     keys = {}
+    known = _KNOWN_TO_FOLLOW if op == "get" and header.get("start") is not None else _KNOWN[op]
     for key, types in _REQUEST_KEYS.items():
         value = header.get(key)
         if value is None:
@@ -368,7 +387,8 @@ def unpack_request(frames: Frames, peer: Peer = ANYBODY, *, limits: Limits = STA
             raise WireError(f"{key!r} is {_show(value)}; expected {expected}")
         if type(value) in (int, float) and not 0 <= value <= _MAX_INT:
             raise WireError(f"{key!r} is {value}; expected 0 to 2**63 - 1")
-        keys[key] = value
+        if key in known:
+            keys[key] = value
     for key in _REQUIRED.get(op, ()):
         if key not in keys:
             raise WireError(f"{op!r} needs {key!r}")
@@ -439,7 +459,7 @@ def request_id_of(frames: Frames) -> int | None:
     """Return the id of a request that may be broken otherwise, or None."""
     try:
         request_id = _unpack_header(frames, STANDARD.request_header).get("id")
-    except WireError:
+    except (WireError, MemoryError):
         return None
     return request_id if _is_id(request_id) else None
 

@@ -18,6 +18,7 @@ from bridge.selection.arrays import (
 )
 from bridge.selection.filters import check_filters, filter_expression
 from bridge.selection.tables import (
+    MAX_SELECTION,
     Plan,
     TableSelection,
     plan_frame,
@@ -29,6 +30,7 @@ from bridge.selection.tables import (
 )
 
 __all__ = [
+    "MAX_SELECTION",
     "ArrayIndex",
     "Plan",
     "TableSelection",

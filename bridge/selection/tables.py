@@ -8,7 +8,7 @@ The JSON form is an object, of which all fields may be missing or null::
 which must hold (see `bridge.selection.filters`). ``C`` is a list of labels, each once. Labels and values
 are written as in trees: a label of a MultiIndex is ``{"$tuple": […]}``, an instant ``{"$datetime": …}``.
 In the place of F or C the descriptor of the same list as a tree may stand. Buffers are in the order
-filters, columns.
+filters, columns, and have 8 MiB together at most.
 
 The filters are applied first, `rows` to the rows that they left, `columns` last: a filter may name a
 column that is not selected, and the bounds and the step of `rows` count as in Python.
@@ -48,6 +48,10 @@ __all__ = [
 
 # The widest tables in use (of gene expression) have some 60,000 columns.
 MAX_COLUMNS = 100_000
+
+# Of the JSON and the leaves of filters and columns together: as many as the longest lists of usual labels and
+# values have. Its objects take some 30 times as much memory while they are read.
+MAX_SELECTION = 8 * 1024 * 1024
 
 # Any larger step selects the same one row. Arrow adds steps up in 64 bits, and overflows with the largest.
 MAX_STEP = 2**62
@@ -132,6 +136,7 @@ def table_to_wire(selection: TableSelection, buffers: list[Buffer]) -> dict[str,
     {'filters': [[['price', '>', 100]]], 'rows': [None, 5, None]}
     """
     wire: dict[str, Any] = {}
+    before = sum(map(len, buffers))
     if selection.filters is not None:
         groups = [[list(term) for term in group] for group in selection.filters]
         wire["filters"] = _tree_to_wire(groups, buffers)
@@ -139,6 +144,12 @@ def table_to_wire(selection: TableSelection, buffers: list[Buffer]) -> dict[str,
         wire["rows"] = slice_to_wire(selection.rows)
     if selection.columns is not None:
         wire["columns"] = _tree_to_wire(selection.columns, buffers)
+    nbytes = sum(map(len, buffers)) - before
+    if nbytes > MAX_SELECTION:
+        raise EncodeError(
+            f"the filters and columns of the selection have {nbytes} bytes, more than {MAX_SELECTION}; use "
+            "several reads"
+        )
     return wire
 
 

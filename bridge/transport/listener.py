@@ -36,6 +36,8 @@ __all__ = ["Envelope", "Listener"]
 
 # The routing labels of proxies on the way, one each, and REQ's correlation id.
 MAX_LABELS: Final = 8
+# Bytes of each: as many as a routing id may have. They are kept as long as a request waits.
+MAX_LABEL: Final = 255
 # Peers of whom it is known when they were heard last.
 MAX_HEARD: Final = 10_000
 # Of a reply, libzmq tells when it is sent; for one up to this size that costs more than the reply itself.
@@ -183,29 +185,24 @@ class Listener:
 
         The header is bytes; the buffers are writable views of the received frames. What has more
         parts or bytes than a request may have is cut off: the header then tells of more than came.
+
+        Raises
+        ------
+        MemoryError
+            If there is none for the message, which is lost then.
         """
         while True:
             if not is_readable(self._socket):
                 return None
-            routing = self._socket.recv(copy=False)
-            user = "" if self._guard is None else self._guard.user_of(routing)
-            labels = [routing.bytes]
-            self._note(labels[0])
-            complete = self._receive_labels(labels)
-            if not complete or not self._more() or user is None:
-                self._skip_rest()
-                self.dropped += 1
-                continue
-            frames: list[bytes | memoryview] = [self._socket.recv()]
-            room = self._room
-            while self._more():
-                frame = self._socket.recv(copy=False)
-                room -= len(frame)
-                if room < 0 or len(frames) > self._most_frames:
-                    self._skip_rest()
-                    break
-                frames.append(frame.buffer)
-            return Envelope(labels, property_of(routing, "Peer-Address"), user), frames
+            try:
+                received = self._receive()
+            except MemoryError:
+                self._skip_rest()  # what comes next is to begin with its envelope
+                raise
+            if received is not None:
+                return received
+            self._skip_rest()
+            self.dropped += 1
 
     def send(self, envelope: Envelope, frames: Frames) -> bool:
         """Send a reply, without waiting. Large frames are not copied: they must not change.
@@ -303,12 +300,33 @@ class Listener:
         if len(self._heard) > MAX_HEARD:
             del self._heard[next(iter(self._heard))]
 
+    def _receive(self) -> tuple[Envelope, list[bytes | memoryview]] | None:
+        """Receive a message, or the beginning of one that has no proper envelope or comes past the gate."""
+        routing = self._socket.recv(copy=False)
+        user = "" if self._guard is None else self._guard.user_of(routing)
+        labels = [routing.bytes]
+        self._note(labels[0])
+        if not self._receive_labels(labels) or not self._more() or user is None:
+            return None
+        frames: list[bytes | memoryview] = [self._socket.recv()]
+        room = self._room
+        while self._more():
+            frame = self._socket.recv(copy=False)
+            room -= len(frame)
+            if room < 0 or len(frames) > self._most_frames:
+                self._skip_rest()
+                break
+            frames.append(frame.buffer)
+        return Envelope(labels, property_of(routing, "Peer-Address"), user), frames
+
     def _receive_labels(self, labels: list[bytes]) -> bool:
         while self._more() and len(labels) <= MAX_LABELS:
             label = self._socket.recv(copy=False)
             if len(labels) == 1 and self._is_tcp:
                 with contextlib.suppress(zmq.ZMQError):  # a peer of ZMTP 1.0 has none
                     self.messages[label.get(_SRCFD)] += 1
+            if len(label) > MAX_LABEL:
+                return False
             labels.append(label.bytes)
             if not labels[-1]:
                 return True

@@ -106,8 +106,18 @@ def test_many_connections_that_never_speak_hold_nobody_up(server):
         [b"a", b"b", b"c"],
         [b"label"] * 300 + [b"", PING],
         [b"x"] * 100_000,
+        [bytes(256), b"", PING],
+        [b"label", bytes(10_000_000), b"", PING],
     ],
-    ids=["one frame", "nothing after it", "three frames", "300 labels", "100000 frames"],
+    ids=[
+        "one frame",
+        "nothing after it",
+        "three frames",
+        "300 labels",
+        "100000 frames",
+        "a long label",
+        "10 MB",
+    ],
 )
 def test_what_has_no_envelope_to_answer_to_is_dropped(server, dealer, frames):
     dealer.send_multipart(frames)
@@ -140,9 +150,10 @@ def test_a_broken_request_is_answered_with_a_failure(server, dealer, frames, cod
 
 
 def test_envelopes_of_proxies_come_back_as_they_were(server, dealer):
-    dealer.send_multipart([b"one", b"two", b"", PING])
+    longest = bytes(255)
+    dealer.send_multipart([b"one", longest, b"", PING])
     assert dealer.poll(5000)
-    assert dealer.recv_multipart()[:3] == [b"one", b"two", b""]
+    assert dealer.recv_multipart()[:3] == [b"one", longest, b""]
 
 
 def test_a_plain_req_socket_with_correlation_is_answered(server):

@@ -382,6 +382,44 @@ def test_replies_that_a_key_does_not_read_have_all_its_connections_wait(server, 
         assert other.poll(30_000)
 
 
+def test_the_requests_of_a_key_are_counted_over_all_its_connections(home):
+    limits = bridge.Limits(client_requests=2)
+    with bridge.Server(ANYWHERE, keys=home, limits=limits) as server:
+        server.channel("rows")
+        with pinned_socket(server, home) as one, pinned_socket(server, home) as other:
+            for number, sock in enumerate((one, other), start=1):
+                sock.connect(plain(server.url))
+                sock.send_multipart([b"", *request(number, "get", name="rows", start="end", wait=60)])
+            until(lambda: [load.requests for load in server._loads.copy().values()] == [1, 2, 1])
+            for sock in (one, other):
+                sock.send_multipart([b"", *request(9, "get", name="rows", start="end", wait=60)])
+                assert sock.poll(30_000)
+                failure = wire.unpack_reply(sock.recv_multipart()[1:])
+                assert (failure.id, failure.error and failure.error.code) == (9, "busy")
+
+
+def test_answers_that_are_being_made_for_a_key_count_as_what_it_has_not_read(server, home, monkeypatch):
+    allow(home, bytes_in_flight=1)
+    server["turned"] = np.zeros(2**20, np.uint8)
+    begun, go_on = [], threading.Event()
+    submit = server._threads.submit
+
+    def hold(function, *arguments):
+        begun.append(function)
+        return submit(lambda: go_on.wait(30) and function(*arguments))
+
+    monkeypatch.setattr(server._threads, "submit", hold)
+    with pinned_socket(server, home) as one, pinned_socket(server, home) as other:
+        for sock in (one, other):
+            sock.connect(plain(server.url))
+            sock.send_multipart([b"", *request(1, "get", name="turned", select=[[None, None, -1]])])
+        until(lambda: len(server._held) == len(begun) == 1)
+        go_on.set()
+        for sock in (one, other):
+            assert sock.poll(30_000)
+            assert len(sock.recv_multipart()[2]) == 2**20
+
+
 # ── strangers ─────────────────────────────────────────────────────────────────────────────────────
 
 

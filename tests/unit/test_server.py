@@ -262,6 +262,16 @@ def test_the_requests_of_a_peer_that_are_under_way_have_a_limited_size(server, p
     assert not server._loads
 
 
+def test_a_header_counts_as_the_memory_that_its_json_can_take(server, peer, monkeypatch):
+    monkeypatch.setattr(server, "_limits", Limits(client_request_bytes=2**20))
+    values = [{"": 0}] * 2000  # 14 KB of text
+    for number in range(4):
+        send(peer, number, "call", name="slow", args={"kind": "tree", "value": {"values": values}})
+    assert codes([receive(peer), receive(peer)]) == [(2, "busy"), (3, "busy")]
+    server.released.set()
+    assert sorted(codes([receive(peer), receive(peer)])) == [(0, None), (1, None)]
+
+
 def test_a_server_without_a_thread_to_read_a_file_in_says_so_and_goes_on(
     server, peer, monkeypatch, tmp_path
 ):
@@ -276,6 +286,28 @@ def test_a_server_without_a_thread_to_read_a_file_in_says_so_and_goes_on(
     assert not server._loads
     send(peer, 3, "part", transfer=token, offset=0, length=8)
     assert codes([receive(peer)]) == [(3, None)]
+
+
+@pytest.mark.parametrize("where", ["_service.begin", "_service.tick", "_listener._receive_labels"])
+def test_a_server_that_has_no_memory_for_one_request_answers_the_next(server, peer, monkeypatch, where):
+    scarce = operator.attrgetter(where)(server)
+    refusals = [MemoryError()]
+
+    def refuse_once(*arguments):
+        if refusals:
+            raise refusals.pop()
+        return scarce(*arguments)
+
+    owner, _, method = where.rpartition(".")
+    monkeypatch.setattr(operator.attrgetter(owner)(server), method, refuse_once)
+    send(peer, 1, "hello")
+    send(peer, 2, "hello")
+    replies = [receive(peer)]
+    while replies[-1].id != 2:
+        replies.append(receive(peer))
+    assert codes(replies)[-1] == (2, None)
+    assert len(replies) == 1 or codes(replies)[0] in [(1, None), (1, "busy")]
+    assert not server._loads
 
 
 def _fail_to_start(*task):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import builtins
+import gc
 import logging
 import random
 import re
 import time
+import weakref
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +19,7 @@ import pyarrow as pa
 import pytest
 
 from bridge import answers, catalogue, codecs, transfer, wire
+from bridge.codecs import strict_json
 from bridge.errors import EncodeError, RemoteError
 from bridge.limits import STANDARD, Limits
 from bridge.service import Service
@@ -599,6 +602,22 @@ def test_a_bug_of_ours_is_internal_and_is_logged_where_it_can_be_mended(served, 
     assert "secret path" in caplog.text
 
 
+@pytest.mark.parametrize("times", [1, 2], ids=["then there is some", "not for a look at its id either"])
+def test_a_request_that_there_is_no_memory_for_is_answered(served, monkeypatch, times):
+    refusals = [MemoryError()] * times
+    loads = strict_json.loads
+
+    def scarce(text):
+        if refusals:
+            raise refusals.pop()
+        return loads(text)
+
+    monkeypatch.setattr(strict_json, "loads", scarce)
+    reply = wire.unpack_reply(served.handle(wire.pack_request(Request(id=7, op="hello"))))
+    assert reply.error is not None
+    assert (reply.id, reply.error.code) == (7 if times == 1 else None, "too_large")
+
+
 def test_what_a_query_raises_is_in_the_log_once_and_writes_no_lines_of_its_own(served, caplog):
     @served.query
     def look(name: str):
@@ -722,6 +741,33 @@ def test_filters_and_wide_frames_take_a_thread(service, threads):
         assert [reply.error for reply in replies] == [None]
 
 
+def test_a_selection_with_large_buffers_is_decoded_in_a_thread(service, threads):
+    labels = b"[" + b",".join([b'"price"'] * 20_000) + b"]"
+    for name, select, buffers in (
+        ("trades", {"columns": {"kind": "tree"}}, [labels]),
+        (
+            "x",
+            [{"take": {"kind": "array", "dtype": "<i8", "shape": [9000], "order": "C"}}],
+            [bytes(72_000)],
+        ),
+    ):
+        replies = begun(service, "get", *buffers, name=name, select=select)
+        assert not replies
+        threads.work()
+        assert len(replies) == 1
+
+
+def test_filters_and_labels_have_a_limit_and_positions_do_not(served):
+    large = bytes(9 * 2**20)
+    for name in ("trades", "arrow", "config"):
+        error = failure(served, "get", large, name=name, select={"columns": {"kind": "tree"}})
+        assert error.code == "too_large"
+        assert "9437184 bytes; at most 8388608" in str(error)
+    positions = {"kind": "array", "dtype": "<i8", "shape": [len(large) // 8], "order": "C"}
+    taken = answer(served, "get", large, name="x", select=[{"take": positions}, 0])
+    assert taken.shape == (len(large) // 8,)
+
+
 def test_large_arguments_are_decoded_in_a_thread(service, threads):
     large = codecs.encode({"values": np.zeros(100_000)})
     replies = begun(service, "call", *large.buffers, name="anything", args=large.descriptor)
@@ -821,6 +867,37 @@ def test_arguments_of_calls_that_have_not_begun_have_a_limit():
         service.tick()
         failures.append(replies[0].error)
     assert [error.code if error else None for error in failures] == 4 * [None] + ["busy"]
+
+
+def test_a_result_that_was_sent_is_not_kept_until_its_query_would_have_been_stopped():
+    made = []
+
+    def once() -> np.ndarray:
+        values = np.zeros(MIB, np.uint8)
+        made.append(weakref.ref(values))
+        return values
+
+    service = Service(limits=Limits(query_seconds=600.0))
+    service.query(once)
+    assert len(answer(service, "call", name="once")) == MIB
+    gc.collect()
+    assert [values() for values in made] == [None]
+
+
+def test_calls_that_nobody_can_ask_about_count_like_the_others():
+    queries = Held()
+    service = Service(executor=queries, limits=Limits(held=4 * MIB + 1000, calls=24))
+    service.query(megabyte)
+    large = codecs.encode({"values": np.zeros(MIB, np.uint8)})
+    many = [
+        begun(service, "call", *large.buffers, name="megabyte", args=large.descriptor) for _ in "12345"
+    ]
+    assert [replies[0].error.code for replies in many if replies] == ["busy"]
+    more = [begun(service, "call", name="megabyte") for _ in "123"]
+    assert [replies[0].error.code for replies in more if replies] == ["busy"]  # of 24, one client has 6
+    queries.work()
+    assert [len(replies) for replies in many + more] == 8 * [1]
+    assert not len(service._calls)
 
 
 def test_a_result_that_was_waited_for_with_a_limit_to_one_message_is_told_how_to_ask(monkeypatch):

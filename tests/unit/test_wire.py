@@ -80,6 +80,20 @@ def test_keys_that_are_not_known_are_ignored():
     assert request.keys == {}
 
 
+@pytest.mark.parametrize(
+    ("op", "sent", "kept"),
+    [
+        ("get", {"name": "x", "args": {"a": 1}, "client": {}}, {"name"}),
+        ("get", {"name": "x", "start": 0, "select": [[1, 2, 3]]}, {"name", "start"}),
+        ("wait", {"call": "0123456789abcdef", "object": {"a": 1}}, {"call"}),
+    ],
+    ids=["get", "follow", "wait"],
+)
+def test_keys_that_an_op_does_not_look_at_are_not_kept(op, sent, kept):
+    request = wire.unpack_request(_frames(op=op, **sent))
+    assert request.keys == {key: sent[key] for key in kept}
+
+
 def test_null_is_the_same_as_absent():
     request = wire.unpack_request(_frames(op="get", name="x", select=None, buffers=None))
     assert request == Request(id=7, op="get", keys={"name": "x"}, buffers=[])

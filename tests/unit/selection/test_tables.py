@@ -287,6 +287,12 @@ def test_what_is_null_is_not_restricted():
     assert selection.table_to_wire(TableSelection(), []) == {}
 
 
+def test_a_selection_that_no_server_takes_is_refused_here():
+    keys = [f"{number:0100}" for number in range(90_000)]
+    with pytest.raises(EncodeError, match=r"have 9[0-9]{6} bytes, more than 8388608; use several reads"):
+        selection.table_to_wire(TableSelection(filters=[("who", "in", keys)]), [])
+
+
 def test_long_lists_travel_as_buffers():
     columns = [f"gene {i}" for i in range(30_000)]
     keys = list(range(50_000))

@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import pty
 import shlex
 import signal
 import subprocess
@@ -78,6 +79,20 @@ def serving(*arguments, folder):
     finally:
         process.kill()
         process.communicate()
+
+
+def hostile(answers):
+    """The address of a server that gives these answers to each op: keys of the header, and buffers."""
+
+    def answer(socket, frames):
+        request = json.loads(frames[2])
+        keys, buffers = ({"hello": ({"hello": {}}, ())} | answers)[request["op"]]
+        header = {"bridge": 1, "id": request["id"], **keys}
+        if buffers:
+            header["buffers"] = [memoryview(buffer).nbytes for buffer in buffers]
+        socket.send_multipart([*frames[:2], json.dumps(header).encode(), *buffers])
+
+    return peers.router(answer)
 
 
 @pytest.fixture(scope="module")
@@ -463,10 +478,16 @@ def test_serve_ends_in_peace_and_has_logged_a_line_for_each_query(folder, how):
 # ── the shell ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def completions(url, line):
+def completed(url, line, shell="bash"):
+    """What click prints for a shell that completes a line."""
     words = shlex.split(line)
-    number = len(words) - (not line.endswith(" "))
-    asked = {"_ZBRIDGE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(number)}
+    last = len(words) - (not line.endswith(" "))
+    typed = "" if line.endswith(" ") else words[-1]
+    asked = {
+        "_ZBRIDGE_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": typed if shell == "fish" else str(last),
+    }
     code = "from bridge.cli import main, options; options.COMPLETION_SECONDS = 30; main()"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -476,13 +497,96 @@ def completions(url, line):
         check=True,
     )
     assert done.stderr == ""
-    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+    return done.stdout
+
+
+def completions(url, line):
+    return [line.partition(",")[2] for line in completed(url, line).splitlines() if line]
 
 
 def test_the_shell_completes_the_names_of_the_server(example):
     assert completions(example, "zbridge get te") == ["temperature"]
     assert completions("", f"zbridge call --url {example} ") == ["monthly_mean", "years"]
     assert completions(example, "zbridge follow ") == ["replay"]
+
+
+NO_PLAIN_WORDS = (
+    *(
+        "x;touch y",
+        "x`id`",
+        "x$(id)",
+        "x$HOME",
+        "x|id",
+        "x&",
+        "x>y",
+        "x<y",
+        "x*",
+        "x?",
+        "x[a]",
+        "x{a,b}",
+    ),
+    *("x y", "x'", 'x"', "x\\y", "x!1", "x^y", "x#", "x%1", "x~", "x(y)", "x\u2028y", "x\u201dy"),
+    *(
+        "x\ny",
+        "x\nplain,y",
+        "x\ndir,/",
+        "x\ty",
+        "x\ry",
+        "x\x1b[2J",
+        "x,y",
+        "x\u202ey",
+        "x\xa0y",
+        "x\u3000y",
+    ),
+    *("--url=tcp://x", "-x", "~root", "=ls", "@x", "+x", ":x"),
+)
+
+
+@pytest.mark.parametrize(
+    ("shell", "before"), [("bash", "plain,"), ("fish", "plain,"), ("zsh", "plain\n")]
+)
+def test_a_shell_is_offered_only_names_that_are_plain_words_to_it(shell, before):
+    plain = ["a.b/c:d@e=f+g-h_9", "température"]
+    entries = [{"name": name, "kind": "array"} for name in [*plain, *NO_PLAIN_WORDS]]
+    with hostile({"list": ({"entries": entries}, ())}) as url:
+        said = completed(url, "zbridge get ", shell)
+    after = "\n_\n" if shell == "zsh" else "\n"
+    assert said == "".join(f"{before}{name}{after}" for name in plain)
+
+
+def test_a_name_that_a_server_made_up_is_no_command_of_the_shell(folder):
+    code = "from bridge.cli import main, options; options.COMPLETION_SECONDS = 30; main()"
+    program = folder / "completing" / "zbridge"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "{code}" "$@"\n')
+    program.chmod(0o755)
+    typed = (
+        'eval "$(_ZBRIDGE_COMPLETE=bash_source zbridge)"\nzbridge get wea\t\nzbridge get tem\t\nexit\n'
+    )
+    with bridge.Server("tcp://127.0.0.1:0") as server:
+        for name in ("weather;touch made-up #", "temperature/of/2015"):
+            server[name] = np.zeros(3)
+        environ = environment(server.url) | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+        ours, theirs = pty.openpty()
+        bash = subprocess.Popen(
+            ["bash", "--norc", "--noprofile", "-i"],
+            cwd=folder,
+            env=environ | {"TERM": "dumb", "HISTFILE": "/dev/null"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        said = b""
+        with contextlib.suppress(OSError):  # Linux says so where the other end is closed
+            while read := os.read(ours, 65536):
+                said += read
+        os.close(ours)
+        bash.wait()
+    assert b"float64 3" in said  # of what could be completed
+    assert "made-up" not in names_in(folder)
 
 
 def test_without_a_server_the_shell_completes_nothing():

@@ -41,7 +41,7 @@ __all__ = [
 # What a terminal takes for more than a character, but for tabs and ends of lines: control characters, marks
 # that turn the direction of writing, and halves of surrogate pairs.
 _UNPRINTABLE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 import click
 
 import bridge
 from bridge.cli import files
+from bridge.cli.echo import echo, echo_data, echo_json, json_text
 from bridge.cli.fetch import save, verb_for
-from bridge.cli.options import command, echo_json, json_option, name_argument, output_options, url_option
+from bridge.cli.options import command, json_option, name_argument, output_options, url_option
 from bridge.cli.syntax import parse_arguments
 
 __all__ = ["call", "follow"]
@@ -101,7 +101,7 @@ def _print(value: Any, as_json: bool) -> None:
     if as_json:
         echo_json(show.plain(value))
     else:
-        click.echo(show.text(value))
+        echo(show.text(value))
 
 
 def _print_rows(rows: Any, header: str, as_json: bool) -> str:
@@ -111,13 +111,13 @@ def _print_rows(rows: Any, header: str, as_json: bool) -> str:
     listed = show.rows_of(rows)
     listed = show.plain(rows) if listed is None else listed
     if as_json:
-        click.echo("\n".join(json.dumps(row, ensure_ascii=False) for row in listed))
+        echo_data("\n".join(map(json_text, listed)))
         return header
     if not (hasattr(rows, "columns") or hasattr(rows, "column_names")):
-        click.echo("\n".join(map(str, listed)))
+        echo_data("\n".join(map(str, listed)))
         return header
     stream = io.BytesIO()
     files.write(rows, "csv", stream)
     first, _, rest = stream.getvalue().decode().partition("\n")
-    click.echo(rest if first == header else f"{first}\n{rest}", nl=False)
+    echo_data(rest if first == header else f"{first}\n{rest}", nl=False)
     return first

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import queue
 import re
 import threading
@@ -12,7 +11,7 @@ from typing import Any, TypeAlias
 
 import click
 
-__all__ = ["command", "echo_json", "json_option", "name_argument", "output_options", "url_option"]
+__all__ = ["command", "json_option", "name_argument", "output_options", "url_option"]
 
 # How long the shell waits for the names of a server, beyond the start of Python.
 COMPLETION_SECONDS = 0.4
@@ -70,11 +69,6 @@ def output_options(function: Any) -> Any:
         metavar="FILE",
         help="Write to a .npy, .parquet, .arrow or .csv file, or with - to stdout.",
     )(function)
-
-
-def echo_json(value: Any) -> None:
-    """Print JSON as one line."""
-    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def _entries_soon(url: str | None) -> list[dict[str, Any]]:

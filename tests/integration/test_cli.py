@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import shlex
 import signal
 import subprocess
@@ -21,6 +22,7 @@ import pytest
 from pyarrow import csv, feather, ipc, parquet
 
 import bridge
+from bridge import codecs
 from bridge.cli import commands
 from bridge.data import weather
 from tests import peers
@@ -82,17 +84,34 @@ def serving(*arguments, folder):
 
 
 def hostile(answers):
-    """The address of a server that gives these answers to each op: keys of the header, and buffers."""
+    """The address of a server that gives these answers to each op, or what they make of a request."""
 
     def answer(socket, frames):
         request = json.loads(frames[2])
-        keys, buffers = ({"hello": ({"hello": {}}, ())} | answers)[request["op"]]
+        answer = ({"hello": ({"hello": {}}, ()), "list": ({"entries": []}, ())} | answers)[request["op"]]
+        keys, buffers = answer(request) if callable(answer) else answer
         header = {"bridge": 1, "id": request["id"], **keys}
         if buffers:
             header["buffers"] = [memoryview(buffer).nbytes for buffer in buffers]
         socket.send_multipart([*frames[:2], json.dumps(header).encode(), *buffers])
 
     return peers.router(answer)
+
+
+def on_a_terminal(command, typed="", **options):
+    """Run a command to its end on a terminal: what a person sees, and its code."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, **options
+    )
+    os.close(theirs)
+    os.write(ours, typed.encode())
+    said = b""
+    with contextlib.suppress(OSError):  # so it ends on Linux
+        while read := os.read(ours, 65536):
+            said += read
+    os.close(ours)
+    return said.decode(), process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -475,6 +494,100 @@ def test_serve_ends_in_peace_and_has_logged_a_line_for_each_query(folder, how):
     assert {line["peer"] for line in lines} == {"127.0.0.1"}
 
 
+# ── what a server may say ─────────────────────────────────────────────────────────────────────────
+
+# What a terminal would obey: colours, a title, the same by a C1 character, and text from right to left.
+ESC = "\x1b[31mEVIL\x1b]0;title\x07\u202e\x9b31m\u061c"
+OBEYED = re.compile("[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u061c\u202e]")
+ARRAY = {"kind": "array", "shape": [], "dtype": "<U40", "nbytes": 160}
+TABLE = {"kind": "table", "format": "arrow", "rows": 1, "columns": 1, "nbytes": 8}
+QUERY = {"kind": "query", "parameters": [], "doc": ESC}
+FRAME = pd.DataFrame({ESC: [ESC]})
+UNION = pa.table(
+    {
+        "a": pa.UnionArray.from_sparse(
+            pa.array([0], pa.int8()), [pa.array([1]), pa.array(["a"])], [ESC, "b"]
+        )
+    }
+)
+
+
+def said(value, **keys):
+    """The answer that has an object in it."""
+    descriptor, buffers = codecs.encode(value)
+    return {"version": "1", "object": descriptor, **keys}, [bytes(buffer) for buffer in buffers]
+
+
+def server_of(entry, value, skeleton=None):
+    """The answers of a server of one object, which says of itself what it likes."""
+    known = {"entry": {"name": "x", "version": "1", **entry}}
+    described, buffers = ({}, []) if skeleton is None else said(skeleton)
+    got = value if isinstance(value, tuple) else said(value)
+    return {"describe": (described | known, buffers), "get": got, "call": got}
+
+
+def channel_of(rows, message=ESC):
+    """The answers of a channel that has one run of rows, and then is another."""
+
+    def get(request):
+        if request.get("wait") == 0.0:
+            return {"next": 0, "version": "1"}, ()
+        if rows is None or request["start"] != 0:
+            return {"error": {"code": "changed", "message": message}}, ()
+        return said(rows, next=1)
+
+    return {"describe": ({"entry": {"name": "x", "kind": "channel", "rows": 0}}, ()), "get": get}
+
+
+ERROR = {"code": "failed", "message": ESC, "type": "ValueError", "traceback": ESC}
+SHOWN = {
+    "the text of an array": (server_of(ARRAY, np.array(ESC)), "get x"),
+    "the name of an array": (server_of(ARRAY | {"name": ESC}, np.array("a")), "get x"),
+    "the name of a table": (
+        server_of(TABLE | {"name": ESC}, pa.table({"a": [1]}), pa.table({"a": [1]})[:0]),
+        "get x",
+    ),
+    "a table": (server_of(TABLE, pa.table(FRAME), pa.table(FRAME)[:0]), "get x"),
+    "a table as CSV": (
+        server_of(TABLE, pa.table(FRAME), pa.table(FRAME)[:0]),
+        "get x -o - --format csv",
+    ),
+    "a result": (server_of(QUERY, ESC), "call x"),
+    "a result as JSON": (server_of(QUERY, {ESC: ESC}), "call x --json"),
+    "a signature": (server_of(QUERY, None), "info x"),
+    "a catalogue": ({"list": ({"entries": [{"name": ESC, "kind": ESC}]}, ())}, "ls"),
+    "a catalogue as JSON": ({"list": ({"entries": [{"name": ESC}]}, ())}, "ls --json"),
+    "an error": ({"describe": ({"error": ERROR}, ())}, "get x"),
+    "an error of Arrow's": (server_of(TABLE, UNION, UNION[:0]), "get x"),
+    "an error of Parquet's": (server_of(TABLE, UNION, UNION[:0]), "get x -o u.parquet"),
+    "that a channel changed": (channel_of(None), "follow x"),
+    "rows": (channel_of([ESC]), "follow x"),
+    "rows of a table": (channel_of(FRAME), "follow x"),
+    "rows as JSON": (channel_of([ESC]), "follow x --json"),
+}
+
+
+@pytest.mark.parametrize(("answers", "line"), SHOWN.values(), ids=SHOWN)
+def test_nothing_that_a_server_says_commands_a_terminal(folder, answers, line):
+    with hostile(answers) as url:
+        shown, _ = on_a_terminal([*COMMAND, *line.split()], cwd=folder, env=environment(url))
+    assert "EVIL" in shown
+    assert OBEYED.findall(shown) == []
+    assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize("line", ["get x -o - --format csv", "follow x"])
+def test_data_in_a_pipe_is_exact_whatever_a_terminal_would_make_of_it(run, line):
+    served = server_of(TABLE, pa.table(FRAME), pa.table(FRAME)[:0])
+    with hostile(channel_of(FRAME) if line == "follow x" else served) as url:
+        assert run(url, *line.split()).stdout.decode() == FRAME.to_csv(index=False)
+
+
+def test_json_in_a_pipe_means_what_the_server_sent(output):
+    with hostile(server_of(QUERY, ESC)) as url:
+        assert json.loads(output(url, "call", "x", "--json")) == ESC
+
+
 # ── the shell ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -567,25 +680,10 @@ def test_a_name_that_a_server_made_up_is_no_command_of_the_shell(folder):
         for name in ("weather;touch made-up #", "temperature/of/2015"):
             server[name] = np.zeros(3)
         environ = environment(server.url) | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
-        ours, theirs = pty.openpty()
-        bash = subprocess.Popen(
-            ["bash", "--norc", "--noprofile", "-i"],
-            cwd=folder,
-            env=environ | {"TERM": "dumb", "HISTFILE": "/dev/null"},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        os.write(ours, typed.encode())
-        said = b""
-        with contextlib.suppress(OSError):  # Linux says so where the other end is closed
-            while read := os.read(ours, 65536):
-                said += read
-        os.close(ours)
-        bash.wait()
-    assert b"float64 3" in said  # of what could be completed
+        environ |= {"TERM": "dumb", "HISTFILE": "/dev/null"}
+        bash = ["bash", "--norc", "--noprofile", "-i"]
+        said, _ = on_a_terminal(bash, typed, cwd=folder, env=environ)
+    assert "float64 3" in said  # of what could be completed
     assert "made-up" not in names_in(folder)
 
 

@@ -159,7 +159,8 @@ class RemoteError(BridgeError):
 
 
 # What a name in a reply may become. A closed table: a peer's text is never looked up anywhere else.
-# Classes whose constructors want more than a message (UnicodeDecodeError) have no place in it.
+# Classes whose constructors want more than a message (UnicodeDecodeError) have no place in it, nor have those
+# that would be taken for the end of something here: EOFError (click: of the command), StopIteration.
 _BUILTIN_ERRORS: dict[str, type[Exception]] = {
     error.__name__: error
     for error in (
@@ -167,7 +168,6 @@ _BUILTIN_ERRORS: dict[str, type[Exception]] = {
         AssertionError,
         AttributeError,
         BufferError,
-        EOFError,
         FileExistsError,
         FileNotFoundError,
         FloatingPointError,

@@ -576,6 +576,13 @@ def test_nothing_that_a_server_says_commands_a_terminal(folder, answers, line):
     assert "Traceback" not in shown
 
 
+@pytest.mark.parametrize("type_name", ["EOFError", "KeyboardInterrupt", "BrokenPipeError", "OSError"])
+def test_no_failure_on_the_server_is_taken_for_the_end_of_the_command(complaint, type_name):
+    error = {"code": "failed", "message": "no more", "type": type_name}
+    with hostile({"describe": ({"error": error}, ())}) as url:
+        assert complaint(3, url, "get", "x") == f"Error: {type_name}: no more\n"
+
+
 @pytest.mark.parametrize("line", ["get x -o - --format csv", "follow x"])
 def test_data_in_a_pipe_is_exact_whatever_a_terminal_would_make_of_it(run, line):
     served = server_of(TABLE, pa.table(FRAME), pa.table(FRAME)[:0])

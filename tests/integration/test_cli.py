@@ -20,6 +20,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import csv, feather, ipc, parquet
+from scipy import sparse
 
 import bridge
 from bridge import codecs
@@ -574,6 +575,27 @@ def test_nothing_that_a_server_says_commands_a_terminal(folder, answers, line):
     assert "EVIL" in shown
     assert OBEYED.findall(shown) == []
     assert "Traceback" not in shown
+
+
+HUGE = {"version": "1", "object": {"kind": "tree", "value": {"$int": "f" * 10_000}}}, ()
+
+
+@pytest.mark.parametrize(
+    ("code", "answers", "line", "says"),
+    [
+        (1, server_of(QUERY, HUGE), "call x", "cannot be printed: Exceeds the limit"),
+        (1, server_of(QUERY, HUGE), "call x --json", "cannot be printed as JSON: Exceeds the limit"),
+        (1, server_of(QUERY, sparse.csr_array(np.eye(3))), "call x --json", "sparse"),
+        (3, server_of(QUERY, ({}, ())), "call x", "expected one"),
+        (3, channel_of(5), "follow x", "came as an int; expected a table"),
+        (3, channel_of({"a": 1}), "follow x --json", "came as a dict; expected a table"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_in_a_sentence(complaint, code, answers, line, says):
+    with hostile(answers) as url:
+        said = complaint(code, url, *line.split())
+    assert said.startswith("Error: ")
+    assert says in said
 
 
 @pytest.mark.parametrize("type_name", ["EOFError", "KeyboardInterrupt", "BrokenPipeError", "OSError"])

@@ -174,7 +174,8 @@ def test_values_are_printed_as_json_without_loss_of_what_json_has():
         "bytes": b"\xff",
         "date": date(2020, 1, 1),
         "complex": 1 + 2j,
-        "missing": pd.NaT,
+        "missing": [pd.NaT, pd.NA],
+        "decimals": [Decimal("0.10"), Decimal("NaN"), Decimal("sNaN")],
     }
     assert show.plain(value) == {
         "1": [None, True, 0.1 + 0.2, None, None, "ä"],
@@ -184,8 +185,28 @@ def test_values_are_printed_as_json_without_loss_of_what_json_has():
         "bytes": "/w==",
         "date": "2020-01-01",
         "complex": [1.0, 2.0],
-        "missing": None,
+        "missing": [None, None],
+        "decimals": ["0.10", None, None],
     }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        10**5000,
+        [10**5000],
+        pd.Series(
+            pd.arrays.DatetimeArray._simple_new(  # type: ignore[attr-defined]
+                np.array([2**62], "M8[s]"), dtype=pd.DatetimeTZDtype("s", "Europe/Berlin")
+            )
+        ),
+    ],
+    ids=["int", "list", "times"],
+)
+def test_a_value_that_has_no_text_is_refused_in_a_sentence(value):
+    for shown in (show.text, show.plain):
+        with pytest.raises(click.ClickException, match=r"cannot be printed.*; read it in Python"):
+            shown(value)
 
 
 def test_a_table_is_printed_as_its_rows():

@@ -41,7 +41,7 @@ __all__ = [
 # What a terminal takes for more than a character, but for tabs and ends of lines: control characters, marks
 # that turn the direction of writing, and halves of surrogate pairs.
 _UNPRINTABLE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
@@ -159,7 +159,8 @@ class RemoteError(BridgeError):
 
 
 # What a name in a reply may become. A closed table: a peer's text is never looked up anywhere else.
-# Classes whose constructors want more than a message (UnicodeDecodeError) have no place in it.
+# Classes whose constructors want more than a message (UnicodeDecodeError) have no place in it, nor have those
+# that would be taken for the end of something here: EOFError (click: of the command), StopIteration.
 _BUILTIN_ERRORS: dict[str, type[Exception]] = {
     error.__name__: error
     for error in (
@@ -167,7 +168,6 @@ _BUILTIN_ERRORS: dict[str, type[Exception]] = {
         AssertionError,
         AttributeError,
         BufferError,
-        EOFError,
         FileExistsError,
         FileNotFoundError,
         FloatingPointError,

@@ -9,9 +9,11 @@ with a failure; and as shells have it, 128 and the number of the signal that end
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -19,6 +21,7 @@ import click
 
 import bridge
 from bridge.cli import bench, demo, fetch, keys, live, look, serve
+from bridge.cli.echo import echo
 
 __all__ = ["commands", "main"]
 
@@ -101,11 +104,16 @@ def main(args: Sequence[str] | None = None, prog_name: str = "zbridge") -> NoRet
     except click.Abort:  # Ctrl-C
         sys.exit(128 + signal.SIGINT)
     except click.ClickException as exc:
-        exc.show()
+        shown = io.StringIO()
+        exc.show(shown)
+        echo(shown.getvalue(), err=True, nl=False)
         sys.exit(USAGE)
     except bridge.BridgeError as exc:
-        click.echo(f"Error: {exc}", err=True)
+        echo(f"Error: {exc}", err=True)
         sys.exit(next(code for error, code in EXIT_CODES if isinstance(exc, error)))
+    except Exception:  # a bug, which may be told in the words of a server
+        echo(traceback.format_exc(), err=True, nl=False)
+        sys.exit(USAGE)
     sys.exit(code or 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,8 @@ from typing import Any
 import click
 
 import bridge
-from bridge.cli.options import command, echo_json, json_option
+from bridge.cli.echo import echo, echo_json
+from bridge.cli.options import command, json_option
 
 __all__ = ["bench"]
 
@@ -91,7 +93,7 @@ def serve(
         if as_json:
             echo_json({"url": url})
         else:
-            click.echo(f"Ready for benchmarks at {url}; Ctrl-C stops.", err=True)
+            echo(f"Ready for benchmarks at {url}; Ctrl-C stops.", err=True)
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _typed_wrongly():
@@ -105,7 +107,7 @@ def serve(
             max_duration=longest,
             unpickling=unpickling,
             ready=ready,
-            tell=lambda text: click.echo(text, err=True),
+            tell=lambda text: echo(text, err=True),
         )
     except bridge.TransportError as exc:  # what was typed, not a server that is away
         raise click.ClickException(str(exc)) from exc
@@ -274,7 +276,10 @@ def _typed_wrongly() -> Iterator[None]:
 
 def _show(result: Any, as_json: bool) -> None:
     """Print the table, or its rows as JSON."""
-    click.echo(result.to_pandas().to_json(orient="records") if as_json else result.text())
+    if as_json:
+        echo_json(json.loads(result.to_pandas().to_json(orient="records")))
+    else:
+        echo(result.text())
 
 
 def _check_suffix(path: Path) -> None:
@@ -288,4 +293,4 @@ def _save(result: Any, paths: tuple[Path, ...]) -> None:
     for path in paths:
         with _typed_wrongly():
             result.save(path)
-        click.echo(f"{path} written", err=True)
+        echo(f"{path} written", err=True)

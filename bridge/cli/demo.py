@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 import bridge
-from bridge.cli.options import command, echo_json, json_option
+from bridge.cli.echo import echo, echo_json
+from bridge.cli.options import command, json_option
 
 __all__ = ["demo"]
 
@@ -46,12 +47,12 @@ def demo(as_json: bool) -> None:
     with _server_process() as url, bridge.connect(url) as b:
         names = list(b)
         if not as_json:
-            click.echo(f"Another process serves {', '.join(names)} at {url}.\n")
+            echo(f"Another process serves {', '.join(names)} at {url}.\n")
         shown = [_shown(typed, fetch(b), served, as_json) for typed, fetch, served in steps]
     if as_json:
         echo_json({"url": url, "names": names, "steps": shown})
     else:
-        click.echo("All that came is identical to what is served.")
+        echo("All that came is identical to what is served.")
 
 
 @contextlib.contextmanager
@@ -85,7 +86,7 @@ def _shown(typed: str, came: Any, served: Any, as_json: bool) -> dict[str, Any]:
     frame = pd.DataFrame(came)
     dtypes = ", ".join(dict.fromkeys(str(dtype) for dtype in frame.dtypes))
     if not as_json:
-        click.echo(f">>> {typed}\n{type(came).__name__} {came.shape}: {dtypes}\n{came[:2]}\n")
+        echo(f">>> {typed}\n{type(came).__name__} {came.shape}: {dtypes}\n{came[:2]}\n")
     if type(came) is not type(served) or not frame.equals(pd.DataFrame(served)):
         raise click.ClickException(f"what came is not what is served:\n{served[:2]}")
     return {"typed": typed, "type": type(came).__name__, "shape": list(came.shape), "identical": True}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import click
 
 import bridge
 from bridge.cli import files
-from bridge.cli.options import command, echo_json, json_option, name_argument, output_options, url_option
+from bridge.cli.echo import echo, echo_data, echo_json
+from bridge.cli.options import command, json_option, name_argument, output_options, url_option
 from bridge.cli.syntax import column_finder, parse_filter
 
 __all__ = ["get", "put", "save"]
@@ -128,6 +130,11 @@ def save(b: bridge.Client, value: Any, output: str, form: str | None, as_json: b
     is_array = package == "numpy"
     form = files.form_for(output, form, is_array=is_array)
     value = np.asarray(value) if is_array else value
+    if output == "-" and sys.stdout.isatty():  # CSV, as the others are refused there
+        shown = io.BytesIO()
+        files.write(value, form, shown)
+        echo_data(shown.getvalue().decode(), nl=False)
+        return
     if output == "-":
         files.write(value, form, sys.stdout.buffer)
         sys.stdout.buffer.flush()
@@ -203,7 +210,7 @@ def _look_at_array(
     import numpy as np
 
     from bridge.cli import show
-    from bridge.display import shape_text
+    from bridge.display import shape_text, text
 
     first = handle.read(show.first_items(handle.shape, index))
     nbytes = math.prod(shape) * handle.dtype.itemsize
@@ -211,15 +218,15 @@ def _look_at_array(
         facts = {"kind": "array", "dtype": str(handle.dtype), "shape": list(shape), "nbytes": nbytes}
         echo_json({"name": handle.name, **facts, "first": show.plain(first)})
         return
-    click.echo(f"{handle.name}: {show.array_text(handle.dtype, shape, nbytes)}")
-    click.echo(str(first))
+    echo(f"{text(handle.name)}: {show.array_text(handle.dtype, shape, nbytes)}")
+    echo(str(first))
     if np.shape(first) != shape:
-        click.echo(f"… the first {shape_text(np.shape(first))}")
+        echo(f"… the first {shape_text(np.shape(first))}")
 
 
 def _look_at_table(table: bridge.RemoteTable, as_json: bool) -> None:
     from bridge.cli import show
-    from bridge.display import table_text
+    from bridge.display import table_text, text
 
     try:
         first = table.head(show.ROWS).read()
@@ -232,10 +239,10 @@ def _look_at_table(table: bridge.RemoteTable, as_json: bool) -> None:
         return
     are_all = len(first) < show.ROWS if table.num_rows is None else len(first) == table.num_rows
     rows = len(first) if are_all else table.num_rows
-    click.echo(f"{table.name}: {table_text(rows, len(dtypes))}")
-    click.echo(show.text(first))
+    echo(f"{text(table.name)}: {table_text(rows, len(dtypes))}")
+    echo(show.text(first))
     if not are_all:
-        click.echo(f"… the first {len(first)}")
+        echo(f"… the first {len(first)}")
 
 
 def _look_at(value: Any, as_json: bool) -> None:
@@ -244,7 +251,7 @@ def _look_at(value: Any, as_json: bool) -> None:
     if as_json:
         echo_json(show.plain(value))
     else:
-        click.echo(show.text(value))
+        echo(show.text(value))
 
 
 def _report_file(b: bridge.Client, output: str, as_json: bool) -> None:
@@ -262,4 +269,4 @@ def _report(facts: dict[str, Any], sentence: str, as_json: bool) -> None:
     if as_json:
         echo_json(facts)
     else:
-        click.echo(sentence.format(**{**facts, "nbytes": nbytes_text(facts["nbytes"])}), err=True)
+        echo(sentence.format(**{**facts, "nbytes": nbytes_text(facts["nbytes"])}), err=True)

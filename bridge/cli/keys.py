@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 import bridge
-from bridge.cli.options import command, echo_json, json_option
+from bridge.cli.echo import echo, echo_json
+from bridge.cli.options import command, json_option
 
 __all__ = ["keys", "trust"]
 
@@ -55,7 +56,7 @@ def new(as_json: bool) -> None:
 
     public = make_key(home(), CLIENT).public.hex()
     _show(public, as_json)
-    click.echo(
+    echo(
         f"Made your key, in {home()}. Where the data is, run:\n"
         f"  zbridge keys allow {public} --name {_somebody()}",
         err=True,
@@ -74,7 +75,7 @@ def show(role: str | None, as_json: bool) -> None:
         role = role or CLIENT
         raise click.ClickException(f"there is no {role} key in {home()}; {HOW_TO_MAKE[role]}")
     _show(pair.public.hex(), as_json)
-    click.echo(fingerprint(pair.public.hex()), err=True)
+    echo(fingerprint(pair.public.hex()), err=True)
 
 
 @command(
@@ -151,7 +152,7 @@ def deny(key: str, as_json: bool) -> None:
         raise click.ClickException(
             f"no client is allowed by the name or key {key!r}; see: zbridge keys list"
         )
-    click.echo("Let in no more:", err=True)
+    echo("Let in no more:", err=True)
     _list(denied, as_json)
 
 
@@ -164,7 +165,7 @@ def list_(as_json: bool) -> None:
 
     clients = authorized(home())
     if not clients:
-        click.echo("Nobody is let in yet; run: zbridge keys allow PUBKEY", err=True)
+        echo("Nobody is let in yet; run: zbridge keys allow PUBKEY", err=True)
     _list(list(clients.values()), as_json)
 
 
@@ -198,7 +199,7 @@ def trust(url: str, key: str | None, replace: bool, as_json: bool) -> None:
     if as_json:
         echo_json({"url": url, "key": given, "fingerprint": keys.fingerprint(given)})
     else:
-        click.echo(f"{url} is known by {keys.fingerprint(given)}", err=True)
+        echo(f"{url} is known by {keys.fingerprint(given)}", err=True)
 
 
 def _show(key: str, as_json: bool) -> None:
@@ -207,7 +208,7 @@ def _show(key: str, as_json: bool) -> None:
     if as_json:
         echo_json({"key": key, "fingerprint": fingerprint(key)})
     else:
-        click.echo(key)
+        echo(key)
 
 
 def _list(clients: list[Any], as_json: bool) -> None:
@@ -219,11 +220,11 @@ def _list(clients: list[Any], as_json: bool) -> None:
         return
     for client in clients:
         fields = fields_of(client)
-        click.echo(f"{fields.pop('key')} {fields.pop('name', '-')} may {fields.pop('may')}", nl=False)
+        echo(f"{fields.pop('key')} {fields.pop('name', '-')} may {fields.pop('may')}", nl=False)
         for name, value in fields.items():
             text = shlex.join(value) if isinstance(value, list) else f"{value:g}"
-            click.echo(f", {name.replace('_', ' ')} {text}", nl=False)
-        click.echo()
+            echo(f", {name.replace('_', ' ')} {text}", nl=False)
+        echo()
 
 
 def _somebody() -> str:

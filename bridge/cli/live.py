@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Any
 
 import click
 
 import bridge
 from bridge.cli import files
+from bridge.cli.echo import echo, echo_data, echo_json, json_text
 from bridge.cli.fetch import save, verb_for
-from bridge.cli.options import command, echo_json, json_option, name_argument, output_options, url_option
+from bridge.cli.options import command, json_option, name_argument, output_options, url_option
 from bridge.cli.syntax import parse_arguments
+from bridge.errors import an
 
 __all__ = ["call", "follow"]
 
@@ -49,7 +50,14 @@ def call(
                 f"{name!r} is no function; read it with: zbridge {verb_for(handle)} {name}"
             )
         if not isinstance(handle, bridge.RemoteStream):
-            result = b.call(name, **given)
+            try:
+                result = b.call(name, **given)
+            except TypeError as exc:
+                if isinstance(exc, bridge.BridgeError):
+                    raise
+                raise bridge.WireError(
+                    f"{name!r} answered with no value or with several, as a stream does; expected one"
+                ) from exc
             if output is None:
                 _print(result, as_json)
             else:
@@ -101,7 +109,7 @@ def _print(value: Any, as_json: bool) -> None:
     if as_json:
         echo_json(show.plain(value))
     else:
-        click.echo(show.text(value))
+        echo(show.text(value))
 
 
 def _print_rows(rows: Any, header: str, as_json: bool) -> str:
@@ -110,14 +118,18 @@ def _print_rows(rows: Any, header: str, as_json: bool) -> str:
 
     listed = show.rows_of(rows)
     listed = show.plain(rows) if listed is None else listed
+    if not isinstance(listed, list):
+        raise bridge.WireError(
+            f"the rows of the channel came as {an(type(rows).__name__)}; expected a table, an array or a list"
+        )
     if as_json:
-        click.echo("\n".join(json.dumps(row, ensure_ascii=False) for row in listed))
+        echo_data("\n".join(map(json_text, listed)))
         return header
     if not (hasattr(rows, "columns") or hasattr(rows, "column_names")):
-        click.echo("\n".join(map(str, listed)))
+        echo_data("\n".join(map(str, listed)))
         return header
     stream = io.BytesIO()
     files.write(rows, "csv", stream)
     first, _, rest = stream.getvalue().decode().partition("\n")
-    click.echo(rest if first == header else f"{first}\n{rest}", nl=False)
+    echo_data(rest if first == header else f"{first}\n{rest}", nl=False)
     return first

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from typing import Any
 
 from bridge.audit import FIELDS, LOGGER
+from bridge.cli.echo import json_text
 from bridge.display import nbytes_text
+from bridge.errors import printable
 
 __all__ = ["FORMATTERS", "log_to_stderr"]
 
@@ -23,7 +24,9 @@ class TextFormatter(logging.Formatter):
         """Return the line; a traceback follows it."""
         fields = _fields(record)
         if fields is None:
-            return f"{self.formatTime(record)} {record.levelname.lower()}: {super().format(record)}"
+            # What went wrong may be told in the words of a client.
+            text = printable(super().format(record))
+            return f"{self.formatTime(record)} {record.levelname.lower()}: {text}"
         name = f" {fields['name']!r}" if fields["name"] else ""
         key = f" {fields['key']}" if fields["key"] else ""
         return (
@@ -45,7 +48,7 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = record.exc_text or self.formatException(record.exc_info)
         head = {"time": self.formatTime(record), "level": record.levelname.lower()}
-        return json.dumps(head | fields, ensure_ascii=False)
+        return json_text(head | fields)
 
 
 FORMATTERS = {"text": TextFormatter, "json": JsonFormatter}

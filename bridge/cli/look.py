@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 import bridge
-from bridge.cli.options import command, echo_json, json_option, name_argument, url_option
+from bridge.cli.echo import echo, echo_json
+from bridge.cli.options import command, json_option, name_argument, url_option
 
 __all__ = ["info", "ls", "ping"]
 
@@ -30,7 +31,7 @@ def ls(address: str | None, url: str | None, as_json: bool) -> None:
         return
     from bridge.display import catalogue_text
 
-    click.echo(catalogue_text(entries, most=len(entries)), err=not entries)
+    echo(catalogue_text(entries, most=len(entries)), err=not entries)
 
 
 @command(
@@ -50,11 +51,11 @@ def info(name: str, url: str | None, as_json: bool) -> None:
         return
     from bridge.display import lines
 
-    click.echo(lines(name))
+    echo(lines(name))
     for key, value in facts.items():
         shown = [f"{k}: {v}" for k, v in value.items()] if isinstance(value, dict) else [str(value)]
         for line in lines("\n".join(shown)).splitlines():
-            click.echo(f"  {key:10} {line}")
+            echo(f"  {key:10} {line}")
             key = ""
 
 
@@ -84,8 +85,8 @@ def ping(address: str | None, count: int, url: str | None, as_json: bool) -> Non
         return
     from bridge.display import text
 
-    click.echo(f"{server_url}: zbridge {text(versions['server'])}; here {versions['client']}")
-    click.echo(", ".join(f"{key} {value * 1000:.2f} ms" for key, value in milliseconds.items()))
+    echo(f"{server_url}: zbridge {text(versions['server'])}; here {versions['client']}")
+    echo(", ".join(f"{key} {value * 1000:.2f} ms" for key, value in milliseconds.items()))
 
 
 def _facts(handle: Any) -> dict[str, Any]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import queue
+import re
 import threading
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import click
 
-__all__ = ["command", "echo_json", "json_option", "name_argument", "output_options", "url_option"]
+__all__ = ["command", "json_option", "name_argument", "output_options", "url_option"]
 
 # How long the shell waits for the names of a server, beyond the start of Python.
 COMPLETION_SECONDS = 0.4
+
+# What every shell, and click as it speaks with each, takes for one plain word. A shell puts a completion into
+# the command line as it is, and runs that: `x;rm -r ~` would be a command. A word that begins with - is an
+# option, of one with ~ or = zsh makes a path, of one with @ PowerShell a list.
+PLAIN_WORD = re.compile(r"[\w./][\w./:@=+-]*")
 
 Decorator: TypeAlias = Callable[[Any], Any]
 
@@ -33,14 +38,19 @@ def command(*examples: str, name: str | None = None) -> Decorator:
 
 
 def name_argument(*kinds: str, metavar: str = "NAME") -> Decorator:
-    """Return the argument for a name on the server, completed with the names of some kinds, or of all."""
+    """Return the argument for a name on the server, completed with the names of some kinds, or of all.
+
+    Only with those that mean nothing to a shell; the others are typed, in quotes.
+    """
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
         entries = _entries_soon(ctx.params.get("url"))
         return [
             entry["name"]
             for entry in entries
-            if entry["name"].startswith(incomplete) and (not kinds or entry.get("kind") in kinds)
+            if entry["name"].startswith(incomplete)
+            and PLAIN_WORD.fullmatch(entry["name"])
+            and (not kinds or entry.get("kind") in kinds)
         ]
 
     return click.argument("name", metavar=metavar, shell_complete=complete)
@@ -59,11 +69,6 @@ def output_options(function: Any) -> Any:
         metavar="FILE",
         help="Write to a .npy, .parquet, .arrow or .csv file, or with - to stdout.",
     )(function)
-
-
-def echo_json(value: Any) -> None:
-    """Print JSON as one line."""
-    click.echo(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def _entries_soon(url: str | None) -> list[dict[str, Any]]:

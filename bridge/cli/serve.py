@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.options import command, echo_json, json_option
+from bridge.cli.echo import echo, echo_json
+from bridge.cli.options import command, json_option
 
 if TYPE_CHECKING:
     import bridge
@@ -174,5 +175,5 @@ def _announce(server: bridge.Server, as_json: bool) -> None:
         return
     from bridge.display import list_text
 
-    click.echo(f"Serving {list_text(names)} at {url}; Ctrl-C stops.", err=True)
-    click.echo(f"Look at it with: zbridge ls {url}", err=True)
+    echo(f"Serving {list_text(names)} at {url}; Ctrl-C stops.", err=True)
+    echo(f"Look at it with: zbridge ls {url}", err=True)

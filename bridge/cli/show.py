@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, time
+from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from bridge.display import lines, nbytes_text, shape_text
+from bridge.errors import BridgeError, an
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +31,8 @@ ITEMS = 1000
 
 def text(value: Any) -> str:
     """Return any value as people read it, without what a terminal would obey."""
-    return lines(_text(value))
+    with _showing(value, "be printed"):
+        return lines(_text(value))
 
 
 def _text(value: Any) -> str:
@@ -36,7 +42,7 @@ def _text(value: Any) -> str:
         return f"{frame.head(ROWS).to_string(max_cols=COLUMNS)}" + (
             f"\n… {beyond} more rows" if beyond > 0 else ""
         )
-    if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "dtype"):
+    if _package(value) == "numpy" and hasattr(value, "dtype"):
         return f"{array_text(value.dtype, value.shape, value.nbytes)}\n{value}"
     return value if isinstance(value, str) else repr(value)
 
@@ -51,31 +57,48 @@ def plain(value: Any) -> Any:
 
     What JSON has nothing for is text. Tables are lists of rows.
     """
-    if value is None or isinstance(value, bool | int | str):
+    with _showing(value, "be printed as JSON"):
+        return _plain(value)
+
+
+def rows_of(value: Any) -> list[Any] | None:
+    """Return the rows of a table as dicts, the items of an array as lists, or None of anything else."""
+    with _showing(value, "be printed as JSON"):
+        return _rows_of(value)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        str(value)  # what Python refuses of a very long one
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
+        return [_plain(item) for item in value]
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, complex):
-        return [plain(value.real), plain(value.imag)]
-    rows = rows_of(value)
+        return [_plain(value.real), _plain(value.imag)]
+    if isinstance(value, Decimal):
+        return None if value.is_nan() else str(value)
+    rows = _rows_of(value)
     if rows is not None:
         return rows
-    if value != value:  # NaT
+    if type(value).__name__ in ("NaTType", "NAType"):  # that compare with nothing
         return None
+    if _package(value) == "scipy":  # the text of which is cut
+        raise TypeError("a sparse matrix has no form there")
     if isinstance(value, date | time):
         return value.isoformat()
     return str(value)
 
 
-def rows_of(value: Any) -> list[Any] | None:
-    """Return the rows of a table as dicts, the items of an array as lists, or None of anything else."""
-    package = type(value).__module__.partition(".")[0]
+def _rows_of(value: Any) -> list[Any] | None:
+    package = _package(value)
     frame = _as_frame(value)
     if frame is not None:
         names = [str(label) for label in frame.columns]
@@ -84,7 +107,7 @@ def rows_of(value: Any) -> list[Any] | None:
     if package == "pandas" and hasattr(value, "isna"):
         return _column(value)
     if package == "numpy" and hasattr(value, "dtype"):
-        listed: list[Any] = plain(_moments(value) if value.dtype.kind in "Mm" else value.tolist())
+        listed: list[Any] = _plain(_moments(value) if value.dtype.kind in "Mm" else value.tolist())
         return listed
     return None
 
@@ -120,8 +143,32 @@ def _by_axis(shape: Sequence[int], index: Sequence[Any]) -> list[tuple[Any, int]
     return [(item, 0 if item is None else next(lengths)) for item in items]
 
 
+@contextlib.contextmanager
+def _showing(value: Any, what: str) -> Iterator[None]:
+    """Show what Python and libraries say of a value that has no text as one sentence."""
+    try:
+        yield
+    except BridgeError:
+        raise
+    except (
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        NotImplementedError,
+        MemoryError,
+        RecursionError,
+    ) as exc:
+        raise click.ClickException(
+            f"{an(type(value).__name__)} cannot {what}: {str(exc) or type(exc).__name__}; read it in Python"
+        ) from exc
+
+
+def _package(value: Any) -> str:
+    return type(value).__module__.partition(".")[0]
+
+
 def _as_frame(value: Any) -> pd.DataFrame | None:
-    package = type(value).__module__.partition(".")[0]
+    package = _package(value)
     if package == "pandas" and hasattr(value, "columns"):
         frame: pd.DataFrame = value
         return frame
@@ -143,6 +190,6 @@ def _moments(values: Any) -> Any:
 def _column(values: Any) -> list[Any]:
     missing = values.isna()
     return [
-        None if is_missing else plain(item)
+        None if is_missing else _plain(item)
         for item, is_missing in zip(values.tolist(), missing.tolist(), strict=True)
     ]

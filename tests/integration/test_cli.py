@@ -6,6 +6,8 @@ import contextlib
 import io
 import json
 import os
+import pty
+import re
 import shlex
 import signal
 import subprocess
@@ -18,8 +20,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import csv, feather, ipc, parquet
+from scipy import sparse
 
 import bridge
+from bridge import codecs
 from bridge.cli import commands
 from bridge.data import weather
 from tests import peers
@@ -78,6 +82,37 @@ def serving(*arguments, folder):
     finally:
         process.kill()
         process.communicate()
+
+
+def hostile(answers):
+    """The address of a server that gives these answers to each op, or what they make of a request."""
+
+    def answer(socket, frames):
+        request = json.loads(frames[2])
+        answer = ({"hello": ({"hello": {}}, ()), "list": ({"entries": []}, ())} | answers)[request["op"]]
+        keys, buffers = answer(request) if callable(answer) else answer
+        header = {"bridge": 1, "id": request["id"], **keys}
+        if buffers:
+            header["buffers"] = [memoryview(buffer).nbytes for buffer in buffers]
+        socket.send_multipart([*frames[:2], json.dumps(header).encode(), *buffers])
+
+    return peers.router(answer)
+
+
+def on_a_terminal(command, typed="", **options):
+    """Run a command to its end on a terminal: what a person sees, and its code."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, **options
+    )
+    os.close(theirs)
+    os.write(ours, typed.encode())
+    said = b""
+    with contextlib.suppress(OSError):  # so it ends on Linux
+        while read := os.read(ours, 65536):
+            said += read
+    os.close(ours)
+    return said.decode(), process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -460,13 +495,141 @@ def test_serve_ends_in_peace_and_has_logged_a_line_for_each_query(folder, how):
     assert {line["peer"] for line in lines} == {"127.0.0.1"}
 
 
+# ── what a server may say ─────────────────────────────────────────────────────────────────────────
+
+# What a terminal would obey: colours, a title, the same by a C1 character, and text from right to left.
+ESC = "\x1b[31mEVIL\x1b]0;title\x07\u202e\x9b31m\u061c"
+OBEYED = re.compile("[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f\u061c\u202e]")
+ARRAY = {"kind": "array", "shape": [], "dtype": "<U40", "nbytes": 160}
+TABLE = {"kind": "table", "format": "arrow", "rows": 1, "columns": 1, "nbytes": 8}
+QUERY = {"kind": "query", "parameters": [], "doc": ESC}
+FRAME = pd.DataFrame({ESC: [ESC]})
+UNION = pa.table(
+    {
+        "a": pa.UnionArray.from_sparse(
+            pa.array([0], pa.int8()), [pa.array([1]), pa.array(["a"])], [ESC, "b"]
+        )
+    }
+)
+
+
+def said(value, **keys):
+    """The answer that has an object in it."""
+    descriptor, buffers = codecs.encode(value)
+    return {"version": "1", "object": descriptor, **keys}, [bytes(buffer) for buffer in buffers]
+
+
+def server_of(entry, value, skeleton=None):
+    """The answers of a server of one object, which says of itself what it likes."""
+    known = {"entry": {"name": "x", "version": "1", **entry}}
+    described, buffers = ({}, []) if skeleton is None else said(skeleton)
+    got = value if isinstance(value, tuple) else said(value)
+    return {"describe": (described | known, buffers), "get": got, "call": got}
+
+
+def channel_of(rows, message=ESC):
+    """The answers of a channel that has one run of rows, and then is another."""
+
+    def get(request):
+        if request.get("wait") == 0.0:
+            return {"next": 0, "version": "1"}, ()
+        if rows is None or request["start"] != 0:
+            return {"error": {"code": "changed", "message": message}}, ()
+        return said(rows, next=1)
+
+    return {"describe": ({"entry": {"name": "x", "kind": "channel", "rows": 0}}, ()), "get": get}
+
+
+ERROR = {"code": "failed", "message": ESC, "type": "ValueError", "traceback": ESC}
+SHOWN = {
+    "the text of an array": (server_of(ARRAY, np.array(ESC)), "get x"),
+    "the name of an array": (server_of(ARRAY | {"name": ESC}, np.array("a")), "get x"),
+    "the name of a table": (
+        server_of(TABLE | {"name": ESC}, pa.table({"a": [1]}), pa.table({"a": [1]})[:0]),
+        "get x",
+    ),
+    "a table": (server_of(TABLE, pa.table(FRAME), pa.table(FRAME)[:0]), "get x"),
+    "a table as CSV": (
+        server_of(TABLE, pa.table(FRAME), pa.table(FRAME)[:0]),
+        "get x -o - --format csv",
+    ),
+    "a result": (server_of(QUERY, ESC), "call x"),
+    "a result as JSON": (server_of(QUERY, {ESC: ESC}), "call x --json"),
+    "a signature": (server_of(QUERY, None), "info x"),
+    "a catalogue": ({"list": ({"entries": [{"name": ESC, "kind": ESC}]}, ())}, "ls"),
+    "a catalogue as JSON": ({"list": ({"entries": [{"name": ESC}]}, ())}, "ls --json"),
+    "an error": ({"describe": ({"error": ERROR}, ())}, "get x"),
+    "an error of Arrow's": (server_of(TABLE, UNION, UNION[:0]), "get x"),
+    "an error of Parquet's": (server_of(TABLE, UNION, UNION[:0]), "get x -o u.parquet"),
+    "that a channel changed": (channel_of(None), "follow x"),
+    "rows": (channel_of([ESC]), "follow x"),
+    "rows of a table": (channel_of(FRAME), "follow x"),
+    "rows as JSON": (channel_of([ESC]), "follow x --json"),
+}
+
+
+@pytest.mark.parametrize(("answers", "line"), SHOWN.values(), ids=SHOWN)
+def test_nothing_that_a_server_says_commands_a_terminal(folder, answers, line):
+    with hostile(answers) as url:
+        shown, _ = on_a_terminal([*COMMAND, *line.split()], cwd=folder, env=environment(url))
+    assert "EVIL" in shown
+    assert OBEYED.findall(shown) == []
+    assert "Traceback" not in shown
+
+
+HUGE = {"version": "1", "object": {"kind": "tree", "value": {"$int": "f" * 10_000}}}, ()
+
+
+@pytest.mark.parametrize(
+    ("code", "answers", "line", "says"),
+    [
+        (1, server_of(QUERY, HUGE), "call x", "cannot be printed: Exceeds the limit"),
+        (1, server_of(QUERY, HUGE), "call x --json", "cannot be printed as JSON: Exceeds the limit"),
+        (1, server_of(QUERY, sparse.csr_array(np.eye(3))), "call x --json", "sparse"),
+        (3, server_of(QUERY, ({}, ())), "call x", "expected one"),
+        (3, channel_of(5), "follow x", "came as an int; expected a table"),
+        (3, channel_of({"a": 1}), "follow x --json", "came as a dict; expected a table"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_in_a_sentence(complaint, code, answers, line, says):
+    with hostile(answers) as url:
+        said = complaint(code, url, *line.split())
+    assert said.startswith("Error: ")
+    assert says in said
+
+
+@pytest.mark.parametrize("type_name", ["EOFError", "KeyboardInterrupt", "BrokenPipeError", "OSError"])
+def test_no_failure_on_the_server_is_taken_for_the_end_of_the_command(complaint, type_name):
+    error = {"code": "failed", "message": "no more", "type": type_name}
+    with hostile({"describe": ({"error": error}, ())}) as url:
+        assert complaint(3, url, "get", "x") == f"Error: {type_name}: no more\n"
+
+
+@pytest.mark.parametrize("line", ["get x -o - --format csv", "follow x"])
+def test_data_in_a_pipe_is_exact_whatever_a_terminal_would_make_of_it(run, line):
+    served = server_of(TABLE, pa.table(FRAME), pa.table(FRAME)[:0])
+    with hostile(channel_of(FRAME) if line == "follow x" else served) as url:
+        assert run(url, *line.split()).stdout.decode() == FRAME.to_csv(index=False)
+
+
+def test_json_in_a_pipe_means_what_the_server_sent(output):
+    with hostile(server_of(QUERY, ESC)) as url:
+        assert json.loads(output(url, "call", "x", "--json")) == ESC
+
+
 # ── the shell ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def completions(url, line):
+def completed(url, line, shell="bash"):
+    """What click prints for a shell that completes a line."""
     words = shlex.split(line)
-    number = len(words) - (not line.endswith(" "))
-    asked = {"_ZBRIDGE_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(number)}
+    last = len(words) - (not line.endswith(" "))
+    typed = "" if line.endswith(" ") else words[-1]
+    asked = {
+        "_ZBRIDGE_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": typed if shell == "fish" else str(last),
+    }
     code = "from bridge.cli import main, options; options.COMPLETION_SECONDS = 30; main()"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -476,13 +639,81 @@ def completions(url, line):
         check=True,
     )
     assert done.stderr == ""
-    return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
+    return done.stdout
+
+
+def completions(url, line):
+    return [line.partition(",")[2] for line in completed(url, line).splitlines() if line]
 
 
 def test_the_shell_completes_the_names_of_the_server(example):
     assert completions(example, "zbridge get te") == ["temperature"]
     assert completions("", f"zbridge call --url {example} ") == ["monthly_mean", "years"]
     assert completions(example, "zbridge follow ") == ["replay"]
+
+
+NO_PLAIN_WORDS = (
+    *(
+        "x;touch y",
+        "x`id`",
+        "x$(id)",
+        "x$HOME",
+        "x|id",
+        "x&",
+        "x>y",
+        "x<y",
+        "x*",
+        "x?",
+        "x[a]",
+        "x{a,b}",
+    ),
+    *("x y", "x'", 'x"', "x\\y", "x!1", "x^y", "x#", "x%1", "x~", "x(y)", "x\u2028y", "x\u201dy"),
+    *(
+        "x\ny",
+        "x\nplain,y",
+        "x\ndir,/",
+        "x\ty",
+        "x\ry",
+        "x\x1b[2J",
+        "x,y",
+        "x\u202ey",
+        "x\xa0y",
+        "x\u3000y",
+    ),
+    *("--url=tcp://x", "-x", "~root", "=ls", "@x", "+x", ":x"),
+)
+
+
+@pytest.mark.parametrize(
+    ("shell", "before"), [("bash", "plain,"), ("fish", "plain,"), ("zsh", "plain\n")]
+)
+def test_a_shell_is_offered_only_names_that_are_plain_words_to_it(shell, before):
+    plain = ["a.b/c:d@e=f+g-h_9", "température"]
+    entries = [{"name": name, "kind": "array"} for name in [*plain, *NO_PLAIN_WORDS]]
+    with hostile({"list": ({"entries": entries}, ())}) as url:
+        said = completed(url, "zbridge get ", shell)
+    after = "\n_\n" if shell == "zsh" else "\n"
+    assert said == "".join(f"{before}{name}{after}" for name in plain)
+
+
+def test_a_name_that_a_server_made_up_is_no_command_of_the_shell(folder):
+    code = "from bridge.cli import main, options; options.COMPLETION_SECONDS = 30; main()"
+    program = folder / "completing" / "zbridge"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c "{code}" "$@"\n')
+    program.chmod(0o755)
+    typed = (
+        'eval "$(_ZBRIDGE_COMPLETE=bash_source zbridge)"\nzbridge get wea\t\nzbridge get tem\t\nexit\n'
+    )
+    with bridge.Server("tcp://127.0.0.1:0") as server:
+        for name in ("weather;touch made-up #", "temperature/of/2015"):
+            server[name] = np.zeros(3)
+        environ = environment(server.url) | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+        environ |= {"TERM": "dumb", "HISTFILE": "/dev/null"}
+        bash = ["bash", "--norc", "--noprofile", "-i"]
+        said, _ = on_a_terminal(bash, typed, cwd=folder, env=environ)
+    assert "float64 3" in said  # of what could be completed
+    assert "made-up" not in names_in(folder)
 
 
 def test_without_a_server_the_shell_completes_nothing():

@@ -6,8 +6,10 @@ import contextlib
 import json
 import logging
 import math
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import click
 import numpy as np
@@ -18,10 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.cli import commands, files, show
+from bridge.cli.echo import json_text
 from bridge.cli.log import FORMATTERS
 from bridge.cli.syntax import column_finder, parse_arguments, parse_filter
 from bridge.entrance import for_others
-from bridge.errors import EncodeError
+from bridge.errors import EncodeError, printable
 
 COLUMNS = {
     "n": pa.int64(),
@@ -171,7 +174,8 @@ def test_values_are_printed_as_json_without_loss_of_what_json_has():
         "bytes": b"\xff",
         "date": date(2020, 1, 1),
         "complex": 1 + 2j,
-        "missing": pd.NaT,
+        "missing": [pd.NaT, pd.NA],
+        "decimals": [Decimal("0.10"), Decimal("NaN"), Decimal("sNaN")],
     }
     assert show.plain(value) == {
         "1": [None, True, 0.1 + 0.2, None, None, "ä"],
@@ -181,8 +185,28 @@ def test_values_are_printed_as_json_without_loss_of_what_json_has():
         "bytes": "/w==",
         "date": "2020-01-01",
         "complex": [1.0, 2.0],
-        "missing": None,
+        "missing": [None, None],
+        "decimals": ["0.10", None, None],
     }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        10**5000,
+        [10**5000],
+        pd.Series(
+            pd.arrays.DatetimeArray._simple_new(  # type: ignore[attr-defined]
+                np.array([2**62], "M8[s]"), dtype=pd.DatetimeTZDtype("s", "Europe/Berlin")
+            )
+        ),
+    ],
+    ids=["int", "list", "times"],
+)
+def test_a_value_that_has_no_text_is_refused_in_a_sentence(value):
+    for shown in (show.text, show.plain):
+        with pytest.raises(click.ClickException, match=r"cannot be printed.*; read it in Python"):
+            shown(value)
 
 
 def test_a_table_is_printed_as_its_rows():
@@ -265,6 +289,26 @@ def test_the_log_of_a_query_is_a_line_of_json():
         "outcome": "ok",
     }
     assert json.loads(FORMATTERS["json"]().format(record("bridge", msg="hi")))["message"] == "hi"
+
+
+def test_the_log_tells_what_went_wrong_without_what_a_terminal_would_obey():
+    for form in FORMATTERS.values():
+        line = form().format(record("bridge", msg="no column \x1b[2J\x9b2J\u202e"))
+        assert line.isprintable()
+        assert "no column" in line
+
+
+@given(st.text())
+def test_json_means_the_same_and_has_nothing_that_a_terminal_would_obey(value):
+    line = json_text(value + "\x7f\x9b\u061c\u202e\ud800")
+    assert json.loads(line) == value + "\x7f\x9b\u061c\u202e\ud800"
+    assert printable(line) == line
+
+
+def test_all_that_commands_print_goes_through_one_file():
+    folder = Path(show.__file__).parent
+    texts = {path.name: path.read_text("utf-8") for path in folder.glob("*.py")}
+    assert [name for name, text in texts.items() if re.search(r"click\.s?echo\(", text)] == ["echo.py"]
 
 
 def every_command(group=commands, before=""):

@@ -116,7 +116,12 @@ def test_what_was_raised_on_the_server_can_be_caught_here(name):
     "name",
     [
         "",
+        "BrokenPipeError",
+        "EOFError",
+        "GeneratorExit",
         "KeyboardInterrupt",
+        "StopAsyncIteration",
+        "StopIteration",
         "SystemExit",
         "UnicodeDecodeError",
         "__import__",

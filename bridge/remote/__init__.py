@@ -78,9 +78,8 @@ def handle_of(
     if kind == "array":
         return RemoteArray(entry, ways.fetch, skeleton, rate=ways.rate)
     if kind == "table":
-        rows = entry.get("rows")
         known = type(skeleton).__name__ in _SKELETONS.get(str(entry.get("format")), ())
-        if not known or type(rows) is not int or rows < 0:
+        if not known or "rows" not in entry:
             raise WireError(f"the server's entry of the table {entry['name']!r} has no columns or rows")
         return RemoteTable(entry, ways.fetch, skeleton, rate=ways.rate)
     if kind == "query":

@@ -14,7 +14,7 @@ from bridge.display import Progress
 from bridge.display.cards import columns_card
 from bridge.errors import EncodeError, WireError
 from bridge.remote.frame import frame_of
-from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead
+from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead, whole_number
 from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
 from bridge.remote.peek import PEEK_COLUMNS, Peek, table_peek
 from bridge.selection import TableSelection
@@ -66,6 +66,7 @@ class RemoteTable(Handle):
         super().__init__(entry, fetch, rate=rate)
         self._entry = entry
         self._skeleton = skeleton
+        self._all_rows = whole_number(entry, "rows")
         self._selected = selected if selected is not None else TableSelection()
 
     @property
@@ -368,10 +369,6 @@ class RemoteTable(Handle):
     def _types(self) -> list[Any]:
         """The type of each column, as what the server holds names it."""
         return list(self.schema.types if self._is_arrow else self.dtypes)
-
-    @property
-    def _all_rows(self) -> int:
-        return int(self._entry["rows"])
 
     @property
     def _row_nbytes(self) -> float:

@@ -296,6 +296,7 @@ def test_a_query_passes_its_arguments_by_name():
         {**ARRAY_ENTRY, "dtype": "O"},
         {**TABLE_ENTRY, "rows": "10"},
         {**TABLE_ENTRY, "rows": -1},
+        {**TABLE_ENTRY, "rows": 10**30},
     ],
     ids=str,
 )

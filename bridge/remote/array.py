@@ -15,6 +15,7 @@ from bridge.codecs.dtypes import from_wire, to_wire
 from bridge.display import Progress
 from bridge.display.cards import handle_card
 from bridge.errors import Changed
+from bridge.remote.answered import check_array
 from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead
 from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
 from bridge.remote.peek import Peek, array_peek
@@ -93,24 +94,11 @@ class RemoteArray(Handle):
             If there is `into`, and what the server holds has another dtype or shape than when this handle was
             made. What is in `into` is as it was.
         """
-        buffers: list[Buffer] = []
-        select = None if index is None else selection.array_to_wire(index, buffers)
-        allocate: Allocate = codecs.allocate
-        shape = self.shape
-        if into is not None:
-            local = selection.array_from_wire(select or [], codecs.BufferReader(buffers))
-            shape = selection.array_result_shape(self.shape, local)
-            allocate = _landing(into, shape, self.dtype)
-        values, _ = self._fetch(
-            self.name,
-            select=select,
-            buffers=buffers,
-            allocate=allocate,
-            progress=progress,
-            timeout=timeout,
-        )
         if into is None:
-            return values
+            return self._read(index, progress=progress, timeout=timeout)[0]
+        shape = selection.array_result_shape(self.shape, _local(index))
+        allocate = _landing(into, shape, self.dtype)
+        values, _ = self._read(index, allocate=allocate, progress=progress, timeout=timeout)
         is_array = isinstance(values, np.ndarray | np.generic)
         if not is_array or (values.dtype, values.shape) != (self.dtype, shape):
             raise Changed(
@@ -155,12 +143,8 @@ class RemoteArray(Handle):
             raise ValueError(f"rows is {rows}; a block has at least one")
 
         def read(start: int) -> tuple[Any, str]:
-            return self._fetch(
-                self.name,
-                select=[[start, start + rows, None]],
-                progress=no_bar,
-                timeout=timeout,
-            )
+            part = slice(start, start + rows)
+            return self._read(part, is_strict=True, progress=no_bar, timeout=timeout)
 
         return one_ahead(map(partial(partial, read), range(0, self.shape[0], rows)), self.name)
 
@@ -207,7 +191,7 @@ class RemoteArray(Handle):
         """
 
         def read(index: Any, *, timeout: float | None) -> Any:
-            return self.read(index, progress=no_bar, timeout=timeout)
+            return self._read(index, is_strict=True, progress=no_bar, timeout=timeout)[0]
 
         return array_peek(self.name, self._what, self.shape, self.dtype.itemsize, read, seconds)
 
@@ -219,11 +203,25 @@ class RemoteArray(Handle):
         index
             As for `read`.
         """
-        buffers: list[Buffer] = []
-        select = [] if index is None else selection.array_to_wire(index, buffers)
-        local = selection.array_from_wire(select, codecs.BufferReader(buffers))
-        shape = selection.array_result_shape(self.shape, local)
+        shape = selection.array_result_shape(self.shape, _local(index))
         return self._plan(array.nbytes_of(shape, self.dtype))
+
+    def _read(self, index: Any, *, is_strict: bool = False, **options: Any) -> tuple[Any, str]:
+        """Fetch a part; it has the dtype and the axes of the handle also if it was replaced, if strict."""
+        buffers: list[Buffer] = []
+        select = None if index is None else selection.array_to_wire(index, buffers)
+        values, version = self._fetch(self.name, select=select, buffers=buffers, **options)
+        check_array(
+            self.name,
+            values,
+            self.dtype,
+            self.shape,
+            selection.array_from_wire(select or [], codecs.BufferReader(buffers)),
+            is_same=version == self.version,
+            is_exact=self._pinned,
+            is_strict=is_strict,
+        )
+        return values, version
 
     def __iter__(self) -> Iterator[Any]:
         instead = f"for block in b[{self.name!r}].blocks()"
@@ -260,6 +258,12 @@ class RemoteArray(Handle):
     def _what(self) -> str:
         shape = display.shape_text(self.shape)
         return f"{self.dtype} {shape}, {display.nbytes_text(self.nbytes)}"
+
+
+def _local(index: Any) -> selection.ArrayIndex:
+    buffers: list[Buffer] = []
+    select = [] if index is None else selection.array_to_wire(index, buffers)
+    return selection.array_from_wire(select, codecs.BufferReader(buffers))
 
 
 def _landing(into: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Allocate:

@@ -186,15 +186,15 @@ def _grid(shape: Sequence[int], itemsize: int) -> tuple[slice, ...]:
     Examples
     --------
     >>> _grid((10, 4), 8), _grid((1_000_000, 2), 8)
-    ((slice(0, None, 1), slice(0, None, 1)), (slice(0, None, 127), slice(0, None, 1)))
+    ((slice(0, 10, 1), slice(0, 4, 1)), (slice(0, 1000000, 127), slice(0, 2, 1)))
     """
     counts = list(shape)
-    while math.prod(counts) * itemsize > SAMPLE_BYTES and max(counts) > 1:
+    while math.prod(counts) * max(1, itemsize) > SAMPLE_BYTES and max(counts) > 1:
         longest = counts.index(max(counts))
         counts[longest] = -(-counts[longest] // 2)
     # An odd step does not fall in with what repeats every 2 ** n.
     steps = [1 if n == count else (n // count) | 1 for n, count in zip(shape, counts, strict=True)]
-    return tuple(slice(0, None, step) for step in steps)
+    return tuple(slice(0, n, step) for n, step in zip(shape, steps, strict=True))
 
 
 def _corner(shape: Sequence[int]) -> tuple[slice, ...]:

@@ -13,6 +13,7 @@ from bridge.codecs import Buffer
 from bridge.display import Progress
 from bridge.display.cards import columns_card
 from bridge.errors import EncodeError, WireError
+from bridge.remote.answered import check_columns, check_frame, check_rows, check_table, most_rows
 from bridge.remote.frame import frame_of
 from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead, whole_number
 from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
@@ -226,7 +227,7 @@ class RemoteTable(Handle):
 
         def read(first: int) -> tuple[Any, str]:
             part = self.part(first, min(first + rows, end))
-            return part._read(form, progress=no_bar, timeout=timeout)
+            return part._read(form, is_strict=True, progress=no_bar, timeout=timeout)
 
         reads = map(partial(partial, read), range(0, end, rows))
         for batch in one_ahead(reads, self.name):
@@ -251,7 +252,7 @@ class RemoteTable(Handle):
 
         def read(rows: range, *, timeout: float | None) -> pd.DataFrame:
             part = some.part(rows.start, rows.stop)
-            values, _ = part._read(None, progress=no_bar, timeout=timeout)
+            values, _ = part._read(None, is_strict=True, progress=no_bar, timeout=timeout)
             return frame_of(values) if self._is_arrow else values
 
         return table_peek(self.name, self._what, self.num_rows, some._row_nbytes, read, seconds)
@@ -383,12 +384,41 @@ class RemoteTable(Handle):
 
     def _narrowed(self, **changes: Any) -> RemoteTable:
         selected = replace(self._selected, **changes)
-        return RemoteTable(self._entry, self._fetch, self._skeleton, selected, rate=self._rate)
+        table = RemoteTable(self._entry, self._fetch, self._skeleton, selected, rate=self._rate)
+        table._pinned = self._pinned
+        return table
 
-    def _read(self, form: str | None, **options: Any) -> tuple[Any, str]:
+    def _read(self, form: str | None, *, is_strict: bool = False, **options: Any) -> tuple[Any, str]:
+        """Fetch what is selected; its columns are those of the handle also if it was replaced, if strict."""
         buffers: list[Buffer] = []
         select = selection.table_to_wire(self._selected, buffers)
-        return self._fetch(self.name, select=select or None, buffers=buffers, form=form, **options)
+        values, version = self._fetch(
+            self.name, select=select or None, buffers=buffers, form=form, **options
+        )
+        is_same = version == self.version
+        if self._is_arrow or form == "arrow":
+            check_table(self.name, values, is_same=is_same)
+        else:
+            check_frame(self.name, values, is_same=is_same)
+        most = most_rows(self._selected.rows)
+        check_rows(self.name, values, most, self.num_rows if self._pinned else None)
+        came, described, selected = self._labels_of(values, form)
+        check_columns(self.name, values, came, described, selected, is_same=is_same, is_strict=is_strict)
+        return values, version
+
+    def _labels_of(self, values: Any, form: str | None) -> tuple[list[Any], list[Any], list[Any] | None]:
+        """Return the labels that came, those that were described, and those of them that were asked for."""
+        skeleton = self._skeleton
+        if self._is_arrow:
+            return list(values.schema.names), list(skeleton.schema.names), self._selected.columns
+        if form is None:
+            return list(values.columns), list(skeleton.columns), self._selected.columns
+        # Arrow's names are text, and after the columns come those of an index, if it is no plain range.
+        described = _arrow_names(skeleton if self._selected.columns is None else skeleton[self.columns])
+        came = list(values.schema.names)
+        if described is None or len(came) - len(described) > skeleton.index.nlevels:
+            return came, described or [], None
+        return came[: len(described)], described, None
 
 
 def _slice_of(rows: range) -> slice:
@@ -398,6 +428,16 @@ def _slice_of(rows: range) -> slice:
     return slice(
         rows.start, rows.stop if rows.stop >= 0 else None, rows.step if rows.step != 1 else None
     )
+
+
+def _arrow_names(frame: pd.DataFrame) -> list[str] | None:
+    """Return what Arrow calls the columns; None where it has no names for them."""
+    import pyarrow as pa
+
+    try:
+        return list(pa.Schema.from_pandas(frame, preserve_index=False).names)
+    except (pa.ArrowException, TypeError, ValueError):
+        return None
 
 
 def _checked_labels(labels: list[Any], known: list[Any], name: str) -> list[Any]:

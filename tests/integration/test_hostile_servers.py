@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 import bridge
+from bridge import codecs
 from bridge.errors import BridgeError
 from tests import hostile, peers
 
@@ -130,3 +133,134 @@ def test_the_metadata_of_a_table_is_not_obeyed():
     keys = {"object": {"kind": "table", "rows": 2, "streams": [1]}, "buffers": [len(stream)]}
     with client_of(lambda request: (keys, [stream])) as client:
         np.testing.assert_array_equal(client.read("x")["a"], [1, 2])
+
+
+# ── what was described is not what comes ──────────────────────────────────────────────────────────
+
+FRAME = pd.DataFrame({"a": [1.0, 2.0]})
+TABLE = pa.table({"a": [1.0, 2.0]})
+ARRAY_ENTRY: dict = {"kind": "array", "dtype": "<f8", "shape": [1000, 1000], "nbytes": 8_000_000}
+TABLE_ENTRY: dict = {"kind": "table", "format": "pandas", "rows": 10, "columns": 1, "nbytes": 80}
+ARROW_ENTRY: dict = {**TABLE_ENTRY, "format": "arrow"}
+
+
+def sent(obj, **keys):
+    descriptor, buffers = codecs.encode(obj)
+    return {**keys, "object": descriptor, "buffers": [len(b) for b in buffers]}, [*map(bytes, buffers)]
+
+
+@contextlib.contextmanager
+def handle_of(entry, skeleton, answer, version="1"):
+    """The handle of what is described as `entry`, which is read as `answer`: an object, or a reply."""
+    described = {"entry": {"name": "x", "version": "1", **entry}}
+    described_as = (described, ()) if skeleton is None else sent(skeleton, **described)
+    answered = answer if isinstance(answer, tuple) else sent(answer, version=version)
+    with client_of(lambda request: described_as if request["op"] == "describe" else answered) as client:
+        yield client["x"]
+
+
+def text_of(shown):
+    return repr(shown), shown._repr_html_()
+
+
+ARRAY_READS: dict[str, Any] = {
+    "peek": lambda x: text_of(x.peek()),
+    "read": lambda x: x.read(),
+    "slice": lambda x: x[0:2],
+    "asarray": np.asarray,
+    "iterate": lambda x: next(iter(x)),
+    "blocks": lambda x: list(x.blocks(rows=500)),
+    "dask": lambda x: x.to_dask().compute(),
+    "xarray": lambda x: x.to_xarray().to_numpy(),
+    "into": lambda x: x.read(into=np.zeros((1000, 1000))),
+}
+NO_ARRAYS = {
+    "a dict": {"a": 1},
+    "text": "hi",
+    "a DataFrame": FRAME,
+    "a vector": np.arange(3.0),
+    "another dtype": np.zeros((2, 2), "f4"),
+}
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize("answer", NO_ARRAYS.values(), ids=NO_ARRAYS)
+def test_an_array_that_is_answered_with_something_else_is_an_error_of_ours(answer, version):
+    with handle_of(ARRAY_ENTRY, None, answer, version) as x:
+        for name, read in ARRAY_READS.items():
+            try:
+                found = read(x)
+            except BridgeError:
+                continue
+            # What was replaced may be another array now.
+            is_array = version == "2" and isinstance(found, np.ndarray)
+            assert is_array, f"{name} gave {found!r:.80}"
+
+
+TABLE_READS: dict[str, Any] = {
+    "peek": lambda t: text_of(t.peek()),
+    "read": lambda t: t.read(),
+    "to_pandas": lambda t: t.to_pandas(),
+    "to_arrow": lambda t: t.to_arrow(),
+    "a column": lambda t: t["a"],
+    "a slice": lambda t: t[0:2],
+    "batches": lambda t: list(t.batches()),
+    "arrow_batches": lambda t: list(t.arrow_batches()),
+    "polars": lambda t: t.to_polars(),
+    "dask": lambda t: t.to_dask().compute(),
+}
+NO_TABLES = {
+    "an array": np.arange(3.0),
+    "a dict": {"a": 1},
+    "a number": 5,
+    "a Series": FRAME["a"],
+    "no columns": FRAME[[]],
+    "another column": FRAME.rename(columns={"a": "b"}),
+}
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize("entry", [TABLE_ENTRY, ARROW_ENTRY], ids=["pandas", "arrow"])
+@pytest.mark.parametrize("answer", NO_TABLES.values(), ids=NO_TABLES)
+def test_a_table_that_is_answered_with_something_else_is_an_error_of_ours(answer, entry, version):
+    skeleton = FRAME[:0] if entry is TABLE_ENTRY else TABLE[:0]
+    with handle_of(entry, skeleton, answer, version) as t:
+        for name, read in TABLE_READS.items():
+            try:
+                found = read(t)
+            except BridgeError:
+                continue
+            # What was replaced may have other columns now.
+            is_frame = version == "2" and isinstance(answer, pd.DataFrame) and entry is TABLE_ENTRY
+            assert is_frame, f"{name} gave {found!r:.80}"
+
+
+def test_a_slice_that_is_answered_with_more_rows_than_it_has_is_refused():
+    many = pa.table({"a": pa.nulls(2**20)})
+    for version in ("1", "2"):
+        with handle_of({**ARROW_ENTRY, "rows": 2**30}, many[:0], many, version) as t:
+            with pytest.raises(bridge.WireError, match="asked for at most 2 rows of 'x'"):
+                t[0:2]
+            with pytest.raises(bridge.WireError, match="at most"):
+                t.peek()
+            with pytest.raises(bridge.WireError, match="at most"):
+                t.filter([("a", "is null")]).peek()
+
+
+def test_an_array_of_nothing_is_no_longer_than_it_was_asked_for():
+    for dtype in ("|V0", "|S0"):
+        descriptor = {"kind": "array", "dtype": dtype, "shape": [2**27], "order": "C"}
+        answer = reply(b"", object=descriptor, version="1", buffers=[0])
+        entry = {**ARRAY_ENTRY, "dtype": dtype, "shape": [100], "nbytes": 0}
+        refused = pytest.raises(bridge.WireError, match=r"asked for .*\[0:100\] of 'x'.*134217728")
+        with handle_of(entry, None, answer) as x, refused:
+            x.peek()
+
+
+def test_what_has_grown_since_it_was_described_is_read_whole():
+    grown = pd.DataFrame({"a": np.arange(20.0)})
+    for version in ("1", "2"):
+        with handle_of(TABLE_ENTRY, FRAME[:0], grown, version) as t:
+            assert len(t.read()) == 20
+        with handle_of({**ARRAY_ENTRY, "shape": [10]}, None, np.arange(20.0), version) as x:
+            assert len(x.read()) == len(x[5:]) == 20

@@ -12,9 +12,9 @@ from bridge import display, selection
 from bridge.codecs import Buffer
 from bridge.display import Progress
 from bridge.display.cards import columns_card
-from bridge.errors import EncodeError, WireError
+from bridge.errors import EncodeError
 from bridge.remote.answered import check_columns, check_frame, check_rows, check_table, most_rows
-from bridge.remote.frame import frame_of
+from bridge.remote.frame import frame_of, polars_of
 from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead, whole_number
 from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
 from bridge.remote.peek import PEEK_COLUMNS, Peek, table_peek
@@ -305,13 +305,10 @@ class RemoteTable(Handle):
     def to_polars(self, *, timeout: float | None = None) -> pl.DataFrame:
         """Fetch the table as a polars DataFrame. Needs polars."""
         try:
-            import polars as pl
+            import polars as pl  # noqa: F401
         except ImportError as exc:
             raise ImportError("to_polars() needs polars: pip install 'zbridge[polars]'") from exc
-        frame = pl.from_arrow(self.to_arrow(timeout=timeout))
-        if not isinstance(frame, pl.DataFrame):
-            raise WireError("the server's table has no form in polars")
-        return frame
+        return polars_of(self.to_arrow(timeout=timeout))
 
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token

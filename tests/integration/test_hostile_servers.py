@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -264,3 +265,30 @@ def test_what_has_grown_since_it_was_described_is_read_whole():
             assert len(t.read()) == 20
         with handle_of({**ARRAY_ENTRY, "shape": [10]}, None, np.arange(20.0), version) as x:
             assert len(x.read()) == len(x[5:]) == 20
+
+
+NO_FORM_IN_POLARS = {
+    "a decimal of 256 bits": pa.array([None, None], pa.decimal256(76, 3)),
+    "an interval": pa.array([None, None], pa.month_day_nano_interval()),
+    "a union": pa.UnionArray.from_sparse(pa.array([0, 0], pa.int8()), [pa.array([1, 2])]),
+    "run ends": pa.RunEndEncodedArray.from_arrays(pa.array([1, 2], pa.int32()), pa.array([1, 2])),
+    "lists of nothing": pa.array([[], []], pa.list_(pa.int32(), 0)),
+    "bytes of no length": pa.array([b"", b""], pa.binary(0)),
+    "2**61 rows": pa.Array.from_buffers(pa.null(), 2**61, [None]),
+}
+
+
+@pytest.mark.parametrize("values", NO_FORM_IN_POLARS.values(), ids=NO_FORM_IN_POLARS)
+def test_what_polars_has_no_form_for_is_an_error_of_ours(values, capfd):
+    table = pa.table({"a": values})
+    with handle_of({**ARROW_ENTRY, "rows": len(table)}, table[:0], table) as t:
+        for read in (t.to_polars, lambda: bridge.scan_polars(t).collect()):
+            with pytest.raises(BridgeError):
+                read()
+    capfd.readouterr()  # what polars writes where it panics
+
+
+def test_a_column_of_another_type_than_described_is_an_error_when_polars_reads_it():
+    refused = pytest.raises((BridgeError, pl.exceptions.ComputeError), match="they were described as")
+    with handle_of({**ARROW_ENTRY, "rows": 2}, TABLE[:0], pa.table({"a": [1, 2]})) as t, refused:
+        bridge.scan_polars(t).collect()

@@ -81,6 +81,12 @@ def handle_of(
         known = type(skeleton).__name__ in _SKELETONS.get(str(entry.get("format")), ())
         if not known or "rows" not in entry:
             raise WireError(f"the server's entry of the table {entry['name']!r} has no columns or rows")
+        try:
+            set(skeleton.columns if entry["format"] == "pandas" else skeleton.column_names)
+        except TypeError as exc:
+            raise WireError(
+                f"a column of the table {entry['name']!r} has a label that cannot be looked for: {exc}"
+            ) from exc
         return RemoteTable(entry, ways.fetch, skeleton, rate=ways.rate)
     if kind == "query":
         return RemoteQuery(entry, ways.call)

@@ -14,7 +14,7 @@ from bridge.codecs import Allocate, Buffer, array
 from bridge.codecs.dtypes import from_wire, to_wire
 from bridge.display import Progress
 from bridge.display.cards import handle_card
-from bridge.errors import Changed
+from bridge.errors import Changed, WireError
 from bridge.remote.answered import check_array
 from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead
 from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
@@ -56,6 +56,12 @@ class RemoteArray(Handle):
         self.dtype = from_wire(entry.get("dtype"))
         self.ndim = len(self.shape)
         self.size = math.prod(self.shape)
+        # Of no array that there is; and what it would cost could not be said.
+        if self.size * max(1, self.dtype.itemsize) >= 2**63:
+            raise WireError(
+                f"the server describes {self.name!r} as {display.text(self.dtype)} of the shape "
+                f"{display.text(self.shape)}; expected less than 2**63 bytes"
+            )
 
     def read(
         self,

@@ -243,12 +243,18 @@ def _picture(column: Column) -> Markup:
 def _first_text(first: Any) -> str:
     # pandas rounds halves (float16) beyond their range.
     with np.printoptions(precision=PRECISION, linewidth=100), np.errstate(over="ignore"):
-        return lines(first)
+        try:
+            return lines(first)
+        except Exception as exc:  # of dates that Python does not have, pandas says so in many ways
+            return f"(no text: {text(exc)})"
 
 
 def _first_table(first: Any) -> Markup:
     if isinstance(first, np.ndarray):
         return element("pre", _first_text(first))
     head = ["", *map(text, first.columns)]
-    cells = first.itertuples(index=True, name=None)
-    return element("div", table(head, (tuple(map(_value_text, row)) for row in cells)), class_="scroll")
+    try:
+        rows = [tuple(map(_value_text, row)) for row in first.itertuples(index=True, name=None)]
+    except Exception:  # as above
+        return element("pre", _first_text(first))
+    return element("div", table(head, rows), class_="scroll")

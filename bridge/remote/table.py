@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bridge import display, selection
@@ -19,6 +20,7 @@ from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead, whole_
 from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
 from bridge.remote.peek import PEEK_COLUMNS, Peek, table_peek
 from bridge.selection import TableSelection
+from bridge.selection.filters import find_columns
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -98,7 +100,7 @@ class RemoteTable(Handle):
         if self._is_arrow:
             frame = frame_of(frame)
         dtypes: pd.Series[Any] = frame.dtypes
-        return dtypes if self._selected.columns is None else dtypes[self.columns]
+        return dtypes if self._selected.columns is None else dtypes.iloc[self._places]
 
     @property
     def schema(self) -> pa.Schema:
@@ -108,13 +110,16 @@ class RemoteTable(Handle):
         if self._is_arrow:
             table = self._skeleton
             if self._selected.columns is not None:
-                table = table.select(self.columns)
+                table = table.select(self._places)
             schema: pa.Schema = table.schema
             return schema
         frame = self._skeleton
         if self._selected.columns is not None:
-            frame = frame[self.columns]
-        return pa.Schema.from_pandas(frame)
+            frame = frame.iloc[:, self._places]
+        try:
+            return pa.Schema.from_pandas(frame)
+        except (pa.ArrowException, TypeError, ValueError) as exc:
+            raise EncodeError(f"the columns of {self.name!r} have no schema in Arrow: {exc}") from exc
 
     def select(self, columns: Iterable[Any]) -> RemoteTable:
         """Keep some columns, in the given order. No I/O."""
@@ -352,7 +357,10 @@ class RemoteTable(Handle):
         return f"<RemoteTable {self.name!r} {large} ({columns}), {display.nbytes_text(self.nbytes)}>"
 
     def _repr_html_(self) -> str:
-        columns = list(zip(self.columns, self._types, strict=True))
+        skeleton = self._skeleton
+        labels = list(skeleton.column_names if self._is_arrow else skeleton.columns)
+        types = list(skeleton.schema.types if self._is_arrow else skeleton.dtypes)
+        columns = [(labels[place], types[place]) for place in self._places]
         return columns_card(self.name, f"table · {self._what}", columns)
 
     def _ipython_key_completions_(self) -> list[Any]:
@@ -364,9 +372,13 @@ class RemoteTable(Handle):
         return f"{large}, {display.nbytes_text(self.nbytes)}"
 
     @property
-    def _types(self) -> list[Any]:
-        """The type of each column, as what the server holds names it."""
-        return list(self.schema.types if self._is_arrow else self.dtypes)
+    def _places(self) -> list[int]:
+        """Which of the columns are selected; of a label that several share, all."""
+        skeleton = self._skeleton
+        names = list(skeleton.column_names if self._is_arrow else skeleton.columns)
+        if self._selected.columns is None:
+            return list(range(len(names)))
+        return list(chain.from_iterable(find_columns(names, self._selected.columns)))
 
     @property
     def _row_nbytes(self) -> float:
@@ -411,7 +423,7 @@ class RemoteTable(Handle):
         if form is None:
             return list(values.columns), list(skeleton.columns), self._selected.columns
         # Arrow's names are text, and after the columns come those of an index, if it is no plain range.
-        described = _arrow_names(skeleton if self._selected.columns is None else skeleton[self.columns])
+        described = _arrow_names(skeleton.iloc[:, self._places])
         came = list(values.schema.names)
         if described is None or len(came) - len(described) > skeleton.index.nlevels:
             return came, described or [], None

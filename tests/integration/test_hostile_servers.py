@@ -292,3 +292,108 @@ def test_a_column_of_another_type_than_described_is_an_error_when_polars_reads_i
     refused = pytest.raises((BridgeError, pl.exceptions.ComputeError), match="they were described as")
     with handle_of({**ARROW_ENTRY, "rows": 2}, TABLE[:0], pa.table({"a": [1, 2]})) as t, refused:
         bridge.scan_polars(t).collect()
+
+
+# ── descriptions of what there cannot be ──────────────────────────────────────────────────────────
+
+
+def test_an_array_of_more_bytes_than_64_bits_count_is_refused():
+    for entry in (
+        {"shape": [2**63 - 1] * 64},
+        {"shape": [2**60]},
+        {"shape": [2**62, 2], "dtype": "|V0"},
+    ):
+        refused = pytest.raises(bridge.WireError, match="expected less than 2")
+        with refused, handle_of({**ARRAY_ENTRY, **entry}, None, np.zeros(0)):
+            pass
+
+
+def test_dask_makes_no_more_partitions_than_there_are_rows():
+    with handle_of({**TABLE_ENTRY, "nbytes": 2**62}, FRAME[:0], FRAME[:0]) as t:
+        assert t.to_dask().npartitions == 10
+    with handle_of({**TABLE_ENTRY, "nbytes": 2**62, "rows": 0}, FRAME[:0], FRAME[:0]) as t:
+        assert t.to_dask().npartitions == 1
+
+
+def test_dask_makes_no_more_blocks_of_an_array_than_it_can_hold():
+    entry = {**ARRAY_ENTRY, "shape": [2**59]}
+    refused = pytest.raises(bridge.WireError, match="more than 1,000,000 blocks")
+    with handle_of(entry, None, np.zeros(0)) as x, refused:
+        x.to_dask()
+
+
+SHARED = pd.DataFrame([[1, 2.0, "x"]], columns=["a", "a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("entry", "skeleton"),
+    [
+        (TABLE_ENTRY, SHARED[:0]),
+        (ARROW_ENTRY, pa.table([[1], [2.0], ["x"]], names=["a", "a", "b"])[:0]),
+    ],
+    ids=["pandas", "arrow"],
+)
+def test_a_label_that_columns_share_stands_for_all_of_them(entry, skeleton):
+    with handle_of({**entry, "rows": 1, "columns": 3}, skeleton, 0) as t:
+        shared = t.select(["a"])
+        assert len(shared.dtypes) == 2
+        assert shared._repr_html_().count("<tr>") == 3
+        if entry is ARROW_ENTRY:
+            assert shared.schema.names == ["a", "a"]
+        else:
+            with pytest.raises(BridgeError, match="no schema in Arrow"):
+                _ = shared.schema
+
+
+def test_a_label_that_cannot_be_looked_for_is_refused():
+    frame = pd.DataFrame([[1, 2]], columns=pd.Index([[1], "b"], dtype=object))
+    refused = pytest.raises(bridge.WireError, match="a label that cannot be looked for")
+    with refused, handle_of({**TABLE_ENTRY, "rows": 1}, frame[:0], frame):
+        pass
+
+
+def test_a_date_that_python_does_not_have_is_looked_at_all_the_same():
+    table = pa.table({"a": pa.array([2**62, 1], pa.timestamp("s", "Europe/Berlin"))})
+    with handle_of({**ARROW_ENTRY, "rows": 2}, table[:0], table) as t:
+        assert "Peek 'x'" in repr(t.peek())
+        assert "2 rows" in t.peek()._repr_html_()
+
+
+SPARSE: dict = {
+    "kind": "extension",
+    "type": "sparse",
+    "length": 2**28,
+    "fill": {"kind": "scalar", "dtype": "<f8"},
+    "values": {"kind": "array", "dtype": "<f8", "shape": [0], "order": "C"},
+    "indices": {"kind": "array", "dtype": "<i4", "shape": [0], "order": "C"},
+}
+LONG_FRAMES = {
+    "sparse": reply(
+        bytes(8),
+        b"",
+        b"",
+        object={
+            "kind": "frame",
+            "index": {"kind": "index", "range": [0, 2**28, 1]},
+            "columns": {"kind": "index", "range": [0, 1, 1]},
+            "blocks": [{"columns": [0, 1, 1], "values": SPARSE}],
+        },
+        buffers=[8, 0, 0],
+        version="1",
+    ),
+    "without columns": reply(
+        object={
+            "kind": "frame",
+            "index": {"kind": "index", "range": [0, 2**40, 1]},
+            "columns": {"kind": "index", "range": [0, 0, 1]},
+            "blocks": [],
+        },
+        version="1",
+    ),
+}
+
+
+@pytest.mark.parametrize("answer", LONG_FRAMES.values(), ids=LONG_FRAMES)
+def test_a_look_at_a_table_is_no_longer_than_its_sample(answer):
+    with handle_of({**TABLE_ENTRY, "rows": 10**6}, FRAME[:0], answer) as t, pytest.raises(BridgeError):
+        t.peek()

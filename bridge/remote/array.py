@@ -17,7 +17,7 @@ from bridge.display.cards import handle_card
 from bridge.errors import Changed, WireError
 from bridge.remote.answered import check_array
 from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead
-from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
+from bridge.remote.large import Plan, Rate, allocating, check_implicit, unknown_rate
 from bridge.remote.peek import Peek, array_peek
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ class RemoteArray(Handle):
 
     def __iter__(self) -> Iterator[Any]:
         instead = f"for block in b[{self.name!r}].blocks()"
-        check_implicit(self.name, self.nbytes, "to iterate", instead)
+        check_implicit(self.name, self._most_nbytes, "to iterate", instead)
         for block in self.blocks():
             yield from block
 
@@ -251,14 +251,21 @@ class RemoteArray(Handle):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if copy is False:
             raise ValueError(f"{self.name!r} is on the server: to have it as an array is to copy it")
-        check_implicit(self.name, self.nbytes, "numpy.asarray", f"b[{self.name!r}].read()")
-        return np.asarray(self.read(), dtype=dtype)
+        how = "numpy.asarray", f"b[{self.name!r}].read()"
+        check_implicit(self.name, self._most_nbytes, *how)
+        values, _ = self._read(None, allocate=allocating(self.name, *how))
+        return np.asarray(values, dtype=dtype)
 
     def __repr__(self) -> str:
         return f"<RemoteArray {self.name!r} {self._what}>"
 
     def _repr_html_(self) -> str:
         return handle_card("array", self.name, self._what)
+
+    @property
+    def _most_nbytes(self) -> int:
+        """How much it is by its size or by its shape, whichever says more."""
+        return max(self.nbytes, array.nbytes_of(self.shape, self.dtype))
 
     @property
     def _what(self) -> str:

@@ -17,7 +17,7 @@ from bridge.errors import EncodeError
 from bridge.remote.answered import check_columns, check_frame, check_rows, check_table, most_rows
 from bridge.remote.frame import frame_of, polars_of
 from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead, whole_number
-from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
+from bridge.remote.large import Plan, Rate, allocating, check_implicit, unknown_rate
 from bridge.remote.peek import PEEK_COLUMNS, Peek, table_peek
 from bridge.selection import TableSelection
 from bridge.selection.filters import find_columns
@@ -278,9 +278,12 @@ class RemoteTable(Handle):
 
     def to_arrow(self, *, timeout: float | None = None) -> pa.Table:
         """Fetch the table as a `pyarrow.Table`."""
+        return self._to_arrow(timeout=timeout)
+
+    def _to_arrow(self, **options: Any) -> pa.Table:
         import pyarrow as pa
 
-        table, _ = self._read(None if self._is_arrow else "arrow", timeout=timeout)
+        table, _ = self._read(None if self._is_arrow else "arrow", **options)
         return table if isinstance(table, pa.Table) else pa.Table.from_batches([table])
 
     def to_dask(self, partitions: int | None = None) -> dd.DataFrame:
@@ -321,8 +324,10 @@ class RemoteTable(Handle):
         return super().__dask_tokenize__(), normalize_token(self._selected)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        check_implicit(self.name, self.plan().nbytes, "the Arrow stream", f"b[{self.name!r}].to_arrow()")
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
+        how = "the Arrow stream", f"b[{self.name!r}].to_arrow()"
+        check_implicit(self.name, self.plan().nbytes, *how)
+        table = self._to_arrow(allocate=allocating(self.name, *how))
+        return table.__arrow_c_stream__(requested_schema)
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice):

@@ -397,3 +397,28 @@ LONG_FRAMES = {
 def test_a_look_at_a_table_is_no_longer_than_its_sample(answer):
     with handle_of({**TABLE_ENTRY, "rows": 10**6}, FRAME[:0], answer) as t, pytest.raises(BridgeError):
         t.peek()
+
+
+CLAIMED = {
+    "in the shape": ({"shape": [2**27], "nbytes": 8}, {**ARRAY, "shape": [2**27]}),
+    "in the answer": ({"shape": [4], "nbytes": 32}, {**ARRAY, "shape": [2**27]}),
+}
+
+
+@pytest.mark.parametrize(("entry", "descriptor"), CLAIMED.values(), ids=CLAIMED)
+def test_no_size_in_a_description_passes_the_limit_of_what_nobody_asked_for(
+    entry, descriptor, monkeypatch
+):
+    monkeypatch.setattr(bridge.options, "confirm_above", "1MiB")
+    answer = reply(object=descriptor, buffers=[2**30], **CLAIM)
+    refused = pytest.raises(ValueError, match=r"more than bridge\.options\.confirm_above")
+    with handle_of({**ARRAY_ENTRY, **entry}, None, answer) as x, refused:
+        np.asarray(x)
+
+
+def test_no_answer_passes_the_limit_of_an_arrow_stream_that_nobody_asked_for(monkeypatch):
+    monkeypatch.setattr(bridge.options, "confirm_above", "1MiB")
+    answer = reply(object={"kind": "table", "rows": 10, "streams": [1]}, buffers=[2**30], **CLAIM)
+    refused = pytest.raises(ValueError, match=r"more than bridge\.options\.confirm_above")
+    with handle_of(ARROW_ENTRY, TABLE[:0], answer) as t, refused:
+        pa.table(t)

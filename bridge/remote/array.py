@@ -14,7 +14,7 @@ from bridge.codecs import Allocate, Buffer, array
 from bridge.codecs.dtypes import from_wire, to_wire
 from bridge.display import Progress
 from bridge.display.cards import handle_card
-from bridge.errors import Changed, WireError
+from bridge.errors import Changed, WireError, an
 from bridge.remote.answered import check_array
 from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead
 from bridge.remote.large import Plan, Rate, allocating, check_implicit, unknown_rate
@@ -288,6 +288,11 @@ def _landing(into: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Allocat
                 f"np.empty({shape}, {str(dtype)!r}) fits"
             )
         writable = bool(into.flags.writeable)
+    elif isinstance(dtype, np.dtypes.StringDType):
+        raise ValueError(
+            f"into is {an(type(into).__name__)}; the answer is text of no fixed width, which only an array "
+            f"holds; give one of the handle's dtype and the shape {shape}"
+        )
     else:
         view = memoryview(into)
         nbytes = array.nbytes_of(shape, dtype)
@@ -300,6 +305,9 @@ def _landing(into: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Allocat
     order = "F" if isinstance(into, np.ndarray) and into.flags.fnc else "C"
     expected = {"kind": "array", "dtype": to_wire(dtype), "shape": list(shape), "order": order}
     contiguous = not isinstance(into, np.ndarray) or into.flags.forc
+    # The memory of such text holds pointers; what comes is made into items, and copied.
+    if isinstance(dtype, np.dtypes.StringDType):
+        return codecs.allocate
 
     def allocate(descriptor: Any, lengths: Sequence[int]) -> list[memoryview]:
         if descriptor != expected or not contiguous:

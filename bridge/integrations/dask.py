@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from bridge.display import nbytes_text
+from bridge.errors import WireError
 from bridge.remote.frame import frame_of as pandas_of
 
 try:
@@ -28,10 +30,18 @@ __all__ = ["array_of", "frame_of"]
 
 # What a partition has at most, where the caller does not say how many there are to be.
 PARTITION_NBYTES: Final = 64 * 1024 * 1024
+# A graph of more tasks takes dask minutes. Of what is larger, partitions are; blocks, the caller chooses.
+MOST_PARTITIONS: Final = 100_000
+MOST_BLOCKS: Final = 1_000_000
 
 
 def array_of(x: RemoteArray, chunks: Any) -> Any:
     """Return a dask array of what is on the server; see `RemoteArray.to_dask`."""
+    if chunks == "auto" and x.size * x.dtype.itemsize > MOST_BLOCKS * PARTITION_NBYTES:
+        raise WireError(
+            f"the server describes {x.name!r} as {nbytes_text(x.size * x.dtype.itemsize)}, which is more than "
+            f"{MOST_BLOCKS:,} blocks; if it is as large, say which: to_dask(chunks=…)"
+        )
     x = x.pinned()
     # An empty part tells what the entry does not: whether the array is masked.
     meta = x[(slice(0),) * x.ndim] if x.ndim else None
@@ -50,7 +60,7 @@ def frame_of(t: RemoteTable, partitions: int | None) -> Any:
             "filter in dask: t.to_dask().query(…)"
         )
     if partitions is None:
-        partitions = max(1, -(-t.nbytes // PARTITION_NBYTES))
+        partitions = max(1, min(-(-t.nbytes // PARTITION_NBYTES), rows, MOST_PARTITIONS))
     if partitions < 1:
         raise ValueError(f"partitions is {partitions}; expected at least one")
     t = t.pinned()

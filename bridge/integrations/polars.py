@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from bridge.errors import EncodeError
+from bridge.display import text
+from bridge.errors import EncodeError, WireError
 from bridge.remote import RemoteTable
+from bridge.remote.frame import polars_of
 
 try:
     import polars as pl
@@ -104,8 +106,7 @@ def scan_polars(table: RemoteTable) -> pl.LazyFrame:
                 f"column {field.name!r} of {table.name!r} may hold Python objects, whose type in polars is "
                 "known once all of them are here; use t.to_polars().lazy(), or t.select([…]) others first"
             )
-    empty = pl.from_arrow(arrow.empty_table())
-    schema = pl.Schema(empty.schema if isinstance(empty, pl.DataFrame) else {})
+    schema = polars_of(arrow).schema if arrow else pl.Schema()
     # Labels of pandas need not be text; those of an index come with every selection.
     labels = dict(zip(arrow.names, table.columns, strict=False))
 
@@ -129,12 +130,23 @@ def scan_polars(table: RemoteTable) -> pl.LazyFrame:
             chosen = [labels[name] for name in needed if name in labels]
             wanted = wanted.select(chosen or table.columns[:1])
         for part in _in_turn(wanted) if filtered else wanted.arrow_batches(batch or 100_000):
-            frame: Any = pl.from_arrow(part)
+            frame = polars_of(part)
+            if any(schema.get(name, dtype) != dtype for name, dtype in frame.schema.items()):
+                raise WireError(
+                    f"the columns of {table.name!r} came as {text(dict(frame.schema))}; "
+                    f"they were described as {text(dict(schema))}"
+                )
             if predicate is not None:
                 frame = frame.filter(predicate)
             yield frame if columns is None else frame.select(columns)
 
-    return register_io_source(read, schema=schema, validate_schema=True, is_pure=True)
+    try:
+        return register_io_source(read, schema=schema, validate_schema=True, is_pure=True)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as exc:
+        raise WireError(
+            f"{table.name!r} has columns of which polars has no form: {text(exc)}; leave them out by "
+            "t.select([…])"
+        ) from exc
 
 
 def _in_turn(table: RemoteTable) -> Iterator[pa.Table]:

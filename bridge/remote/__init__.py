@@ -78,10 +78,15 @@ def handle_of(
     if kind == "array":
         return RemoteArray(entry, ways.fetch, skeleton, rate=ways.rate)
     if kind == "table":
-        rows = entry.get("rows")
         known = type(skeleton).__name__ in _SKELETONS.get(str(entry.get("format")), ())
-        if not known or type(rows) is not int or rows < 0:
+        if not known or "rows" not in entry:
             raise WireError(f"the server's entry of the table {entry['name']!r} has no columns or rows")
+        try:
+            set(skeleton.columns if entry["format"] == "pandas" else skeleton.column_names)
+        except TypeError as exc:
+            raise WireError(
+                f"a column of the table {entry['name']!r} has a label that cannot be looked for: {exc}"
+            ) from exc
         return RemoteTable(entry, ways.fetch, skeleton, rate=ways.rate)
     if kind == "query":
         return RemoteQuery(entry, ways.call)

@@ -14,9 +14,10 @@ from bridge.codecs import Allocate, Buffer, array
 from bridge.codecs.dtypes import from_wire, to_wire
 from bridge.display import Progress
 from bridge.display.cards import handle_card
-from bridge.errors import Changed
+from bridge.errors import Changed, WireError, an
+from bridge.remote.answered import check_array
 from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead
-from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
+from bridge.remote.large import Plan, Rate, allocating, check_implicit, unknown_rate
 from bridge.remote.peek import Peek, array_peek
 
 if TYPE_CHECKING:
@@ -55,6 +56,12 @@ class RemoteArray(Handle):
         self.dtype = from_wire(entry.get("dtype"))
         self.ndim = len(self.shape)
         self.size = math.prod(self.shape)
+        # Of no array that there is; and what it would cost could not be said.
+        if self.size * max(1, self.dtype.itemsize) >= 2**63:
+            raise WireError(
+                f"the server describes {self.name!r} as {display.text(self.dtype)} of the shape "
+                f"{display.text(self.shape)}; expected less than 2**63 bytes"
+            )
 
     def read(
         self,
@@ -93,24 +100,11 @@ class RemoteArray(Handle):
             If there is `into`, and what the server holds has another dtype or shape than when this handle was
             made. What is in `into` is as it was.
         """
-        buffers: list[Buffer] = []
-        select = None if index is None else selection.array_to_wire(index, buffers)
-        allocate: Allocate = codecs.allocate
-        shape = self.shape
-        if into is not None:
-            local = selection.array_from_wire(select or [], codecs.BufferReader(buffers))
-            shape = selection.array_result_shape(self.shape, local)
-            allocate = _landing(into, shape, self.dtype)
-        values, _ = self._fetch(
-            self.name,
-            select=select,
-            buffers=buffers,
-            allocate=allocate,
-            progress=progress,
-            timeout=timeout,
-        )
         if into is None:
-            return values
+            return self._read(index, progress=progress, timeout=timeout)[0]
+        shape = selection.array_result_shape(self.shape, _local(index))
+        allocate = _landing(into, shape, self.dtype)
+        values, _ = self._read(index, allocate=allocate, progress=progress, timeout=timeout)
         is_array = isinstance(values, np.ndarray | np.generic)
         if not is_array or (values.dtype, values.shape) != (self.dtype, shape):
             raise Changed(
@@ -155,12 +149,8 @@ class RemoteArray(Handle):
             raise ValueError(f"rows is {rows}; a block has at least one")
 
         def read(start: int) -> tuple[Any, str]:
-            return self._fetch(
-                self.name,
-                select=[[start, start + rows, None]],
-                progress=no_bar,
-                timeout=timeout,
-            )
+            part = slice(start, start + rows)
+            return self._read(part, is_strict=True, progress=no_bar, timeout=timeout)
 
         return one_ahead(map(partial(partial, read), range(0, self.shape[0], rows)), self.name)
 
@@ -207,7 +197,7 @@ class RemoteArray(Handle):
         """
 
         def read(index: Any, *, timeout: float | None) -> Any:
-            return self.read(index, progress=no_bar, timeout=timeout)
+            return self._read(index, is_strict=True, progress=no_bar, timeout=timeout)[0]
 
         return array_peek(self.name, self._what, self.shape, self.dtype.itemsize, read, seconds)
 
@@ -219,15 +209,29 @@ class RemoteArray(Handle):
         index
             As for `read`.
         """
-        buffers: list[Buffer] = []
-        select = [] if index is None else selection.array_to_wire(index, buffers)
-        local = selection.array_from_wire(select, codecs.BufferReader(buffers))
-        shape = selection.array_result_shape(self.shape, local)
+        shape = selection.array_result_shape(self.shape, _local(index))
         return self._plan(array.nbytes_of(shape, self.dtype))
+
+    def _read(self, index: Any, *, is_strict: bool = False, **options: Any) -> tuple[Any, str]:
+        """Fetch a part; it has the dtype and the axes of the handle also if it was replaced, if strict."""
+        buffers: list[Buffer] = []
+        select = None if index is None else selection.array_to_wire(index, buffers)
+        values, version = self._fetch(self.name, select=select, buffers=buffers, **options)
+        check_array(
+            self.name,
+            values,
+            self.dtype,
+            self.shape,
+            selection.array_from_wire(select or [], codecs.BufferReader(buffers)),
+            is_same=version == self.version,
+            is_exact=self._pinned,
+            is_strict=is_strict,
+        )
+        return values, version
 
     def __iter__(self) -> Iterator[Any]:
         instead = f"for block in b[{self.name!r}].blocks()"
-        check_implicit(self.name, self.nbytes, "to iterate", instead)
+        check_implicit(self.name, self._most_nbytes, "to iterate", instead)
         for block in self.blocks():
             yield from block
 
@@ -247,8 +251,10 @@ class RemoteArray(Handle):
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if copy is False:
             raise ValueError(f"{self.name!r} is on the server: to have it as an array is to copy it")
-        check_implicit(self.name, self.nbytes, "numpy.asarray", f"b[{self.name!r}].read()")
-        return np.asarray(self.read(), dtype=dtype)
+        how = "numpy.asarray", f"b[{self.name!r}].read()"
+        check_implicit(self.name, self._most_nbytes, *how)
+        values, _ = self._read(None, allocate=allocating(self.name, *how))
+        return np.asarray(values, dtype=dtype)
 
     def __repr__(self) -> str:
         return f"<RemoteArray {self.name!r} {self._what}>"
@@ -257,9 +263,20 @@ class RemoteArray(Handle):
         return handle_card("array", self.name, self._what)
 
     @property
+    def _most_nbytes(self) -> int:
+        """How much it is by its size or by its shape, whichever says more."""
+        return max(self.nbytes, array.nbytes_of(self.shape, self.dtype))
+
+    @property
     def _what(self) -> str:
         shape = display.shape_text(self.shape)
         return f"{self.dtype} {shape}, {display.nbytes_text(self.nbytes)}"
+
+
+def _local(index: Any) -> selection.ArrayIndex:
+    buffers: list[Buffer] = []
+    select = [] if index is None else selection.array_to_wire(index, buffers)
+    return selection.array_from_wire(select, codecs.BufferReader(buffers))
 
 
 def _landing(into: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Allocate:
@@ -271,6 +288,11 @@ def _landing(into: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Allocat
                 f"np.empty({shape}, {str(dtype)!r}) fits"
             )
         writable = bool(into.flags.writeable)
+    elif isinstance(dtype, np.dtypes.StringDType):
+        raise ValueError(
+            f"into is {an(type(into).__name__)}; the answer is text of no fixed width, which only an array "
+            f"holds; give one of the handle's dtype and the shape {shape}"
+        )
     else:
         view = memoryview(into)
         nbytes = array.nbytes_of(shape, dtype)
@@ -283,6 +305,9 @@ def _landing(into: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Allocat
     order = "F" if isinstance(into, np.ndarray) and into.flags.fnc else "C"
     expected = {"kind": "array", "dtype": to_wire(dtype), "shape": list(shape), "order": order}
     contiguous = not isinstance(into, np.ndarray) or into.flags.forc
+    # The memory of such text holds pointers; what comes is made into items, and copied.
+    if isinstance(dtype, np.dtypes.StringDType):
+        return codecs.allocate
 
     def allocate(descriptor: Any, lengths: Sequence[int]) -> list[memoryview]:
         if descriptor != expected or not contiguous:

@@ -1,4 +1,4 @@
-"""DataFrames of the Arrow tables that a peer sent."""
+"""DataFrames of pandas and polars, of the Arrow tables that a peer sent."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bridge.codecs import strict_json
+from bridge.display import text
 from bridge.errors import WireError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
     import pyarrow as pa
 
-__all__ = ["frame_of"]
+__all__ = ["frame_of", "polars_of"]
 
 # How pandas calls the columns of an index without a name.
 _UNNAMED = re.compile(r"__index_level_[0-9]+__")
@@ -54,6 +56,44 @@ def frame_of(
         raise WireError(
             f"the server's table has no form in pandas: {exc}; fetch it with to_arrow()"
         ) from exc
+
+
+def polars_of(table: pa.Table | pa.Schema) -> pl.DataFrame:
+    """Convert an Arrow table of a peer to a DataFrame of polars.
+
+    Parameters
+    ----------
+    table
+        A Table, or the schema of one without rows.
+
+    Raises
+    ------
+    WireError
+        If polars has no form for a type, or no room for the rows.
+    """
+    import polars as pl
+    import pyarrow as pa
+
+    try:
+        frame = pl.from_arrow(table.empty_table() if isinstance(table, pa.Schema) else table)
+    except (
+        pl.exceptions.PanicException,  # no Exception: what polars had not thought of
+        pl.exceptions.PolarsError,
+        pa.ArrowException,
+        ArithmeticError,
+        MemoryError,
+        NotImplementedError,
+        TypeError,
+        ValueError,
+    ) as exc:
+        raise WireError(
+            f"the server's table has no form in polars: {text(exc)}; fetch it with to_arrow()"
+        ) from exc
+    if not isinstance(frame, pl.DataFrame):
+        raise WireError(
+            "the server's table has no columns, so no form in polars; fetch it with to_arrow()"
+        )
+    return frame
 
 
 def _with_noted_index(frame: pd.DataFrame, note: bytes) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from bridge.codecs import Allocate, Buffer
 from bridge.display import Progress
 from bridge.errors import Changed, WireError
 from bridge.giving_up import check_given_up, given_up_by
+from bridge.remote.answered import replaced
 from bridge.remote.large import Plan, Rate, unknown_rate
 from bridge.threads import DaemonThreads
 from bridge.transfer import MAX_IN_FLIGHT
@@ -59,6 +60,7 @@ class Handle:
         self.version = str(entry.get("version", ""))
         self._fetch = fetch
         self._rate = rate
+        self._pinned = False
 
     def _plan(self, nbytes: int) -> Plan:
         """Return what it will cost to read so many bytes of it."""
@@ -72,6 +74,7 @@ class Handle:
         """
         handle = copy.copy(self)
         handle._fetch = partial(_fetch_same, self._fetch, self.version)
+        handle._pinned = True
         return handle
 
     def __dask_tokenize__(self) -> Any:
@@ -83,9 +86,7 @@ class Handle:
 def _fetch_same(fetch: Fetch, expected: str, name: str, **options: Any) -> tuple[Any, str]:
     obj, version = fetch(name, **options)
     if version != expected:
-        raise Changed(
-            f"{name!r} was replaced on the server since this handle was made; get another, b[{name!r}]"
-        )
+        raise replaced(name)
     return obj, version
 
 

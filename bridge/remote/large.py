@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from bridge import codecs
+from bridge.codecs import Allocate, Buffer
 from bridge.display import nbytes_text, parse_nbytes, seconds_text, text
 from bridge.display.cards import facts_card
 
-__all__ = ["Options", "Plan", "Rate", "check_implicit", "options", "unknown_rate"]
+__all__ = ["Options", "Plan", "Rate", "allocating", "check_implicit", "options", "unknown_rate"]
 
 # What a smaller read takes is said by the round trip, not by the rate.
 SMALL: Final = 256 * 1024
@@ -100,6 +102,20 @@ class Plan:
 
 def unknown_rate() -> None:
     """Return the rate of a link that nobody measured."""
+
+
+def allocating(name: str, what: str, instead: str) -> Allocate:
+    """Return an allocator that makes room for no more than may be fetched without being asked for.
+
+    What a server says of a name is what its handle knows; what comes may be more. The parameters are those of
+    `check_implicit`.
+    """
+
+    def allocate(descriptor: Any, lengths: Sequence[int]) -> list[Buffer]:
+        check_implicit(name, sum(lengths), what, instead)
+        return codecs.allocate(descriptor, lengths)
+
+    return allocate
 
 
 def check_implicit(name: str, nbytes: int, what: str, instead: str) -> None:

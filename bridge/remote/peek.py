@@ -186,15 +186,15 @@ def _grid(shape: Sequence[int], itemsize: int) -> tuple[slice, ...]:
     Examples
     --------
     >>> _grid((10, 4), 8), _grid((1_000_000, 2), 8)
-    ((slice(0, None, 1), slice(0, None, 1)), (slice(0, None, 127), slice(0, None, 1)))
+    ((slice(0, 10, 1), slice(0, 4, 1)), (slice(0, 1000000, 127), slice(0, 2, 1)))
     """
     counts = list(shape)
-    while math.prod(counts) * itemsize > SAMPLE_BYTES and max(counts) > 1:
+    while math.prod(counts) * max(1, itemsize) > SAMPLE_BYTES and max(counts) > 1:
         longest = counts.index(max(counts))
         counts[longest] = -(-counts[longest] // 2)
     # An odd step does not fall in with what repeats every 2 ** n.
     steps = [1 if n == count else (n // count) | 1 for n, count in zip(shape, counts, strict=True)]
-    return tuple(slice(0, None, step) for step in steps)
+    return tuple(slice(0, n, step) for n, step in zip(shape, steps, strict=True))
 
 
 def _corner(shape: Sequence[int]) -> tuple[slice, ...]:
@@ -243,12 +243,18 @@ def _picture(column: Column) -> Markup:
 def _first_text(first: Any) -> str:
     # pandas rounds halves (float16) beyond their range.
     with np.printoptions(precision=PRECISION, linewidth=100), np.errstate(over="ignore"):
-        return lines(first)
+        try:
+            return lines(first)
+        except Exception as exc:  # of dates that Python does not have, pandas says so in many ways
+            return f"(no text: {text(exc)})"
 
 
 def _first_table(first: Any) -> Markup:
     if isinstance(first, np.ndarray):
         return element("pre", _first_text(first))
     head = ["", *map(text, first.columns)]
-    cells = first.itertuples(index=True, name=None)
-    return element("div", table(head, (tuple(map(_value_text, row)) for row in cells)), class_="scroll")
+    try:
+        rows = [tuple(map(_value_text, row)) for row in first.itertuples(index=True, name=None)]
+    except Exception:  # as above
+        return element("pre", _first_text(first))
+    return element("div", table(head, rows), class_="scroll")

@@ -6,18 +6,21 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from bridge import display, selection
 from bridge.codecs import Buffer
 from bridge.display import Progress
 from bridge.display.cards import columns_card
-from bridge.errors import EncodeError, WireError
-from bridge.remote.frame import frame_of
-from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead
-from bridge.remote.large import Plan, Rate, check_implicit, unknown_rate
+from bridge.errors import EncodeError
+from bridge.remote.answered import check_columns, check_frame, check_rows, check_table, most_rows
+from bridge.remote.frame import frame_of, polars_of
+from bridge.remote.handle import Entry, Fetch, Handle, no_bar, one_ahead, whole_number
+from bridge.remote.large import Plan, Rate, allocating, check_implicit, unknown_rate
 from bridge.remote.peek import PEEK_COLUMNS, Peek, table_peek
 from bridge.selection import TableSelection
+from bridge.selection.filters import find_columns
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -66,6 +69,7 @@ class RemoteTable(Handle):
         super().__init__(entry, fetch, rate=rate)
         self._entry = entry
         self._skeleton = skeleton
+        self._all_rows = whole_number(entry, "rows")
         self._selected = selected if selected is not None else TableSelection()
 
     @property
@@ -96,7 +100,7 @@ class RemoteTable(Handle):
         if self._is_arrow:
             frame = frame_of(frame)
         dtypes: pd.Series[Any] = frame.dtypes
-        return dtypes if self._selected.columns is None else dtypes[self.columns]
+        return dtypes if self._selected.columns is None else dtypes.iloc[self._places]
 
     @property
     def schema(self) -> pa.Schema:
@@ -106,13 +110,16 @@ class RemoteTable(Handle):
         if self._is_arrow:
             table = self._skeleton
             if self._selected.columns is not None:
-                table = table.select(self.columns)
+                table = table.select(self._places)
             schema: pa.Schema = table.schema
             return schema
         frame = self._skeleton
         if self._selected.columns is not None:
-            frame = frame[self.columns]
-        return pa.Schema.from_pandas(frame)
+            frame = frame.iloc[:, self._places]
+        try:
+            return pa.Schema.from_pandas(frame)
+        except (pa.ArrowException, TypeError, ValueError) as exc:
+            raise EncodeError(f"the columns of {self.name!r} have no schema in Arrow: {exc}") from exc
 
     def select(self, columns: Iterable[Any]) -> RemoteTable:
         """Keep some columns, in the given order. No I/O."""
@@ -225,7 +232,7 @@ class RemoteTable(Handle):
 
         def read(first: int) -> tuple[Any, str]:
             part = self.part(first, min(first + rows, end))
-            return part._read(form, progress=no_bar, timeout=timeout)
+            return part._read(form, is_strict=True, progress=no_bar, timeout=timeout)
 
         reads = map(partial(partial, read), range(0, end, rows))
         for batch in one_ahead(reads, self.name):
@@ -250,7 +257,7 @@ class RemoteTable(Handle):
 
         def read(rows: range, *, timeout: float | None) -> pd.DataFrame:
             part = some.part(rows.start, rows.stop)
-            values, _ = part._read(None, progress=no_bar, timeout=timeout)
+            values, _ = part._read(None, is_strict=True, progress=no_bar, timeout=timeout)
             return frame_of(values) if self._is_arrow else values
 
         return table_peek(self.name, self._what, self.num_rows, some._row_nbytes, read, seconds)
@@ -271,9 +278,12 @@ class RemoteTable(Handle):
 
     def to_arrow(self, *, timeout: float | None = None) -> pa.Table:
         """Fetch the table as a `pyarrow.Table`."""
+        return self._to_arrow(timeout=timeout)
+
+    def _to_arrow(self, **options: Any) -> pa.Table:
         import pyarrow as pa
 
-        table, _ = self._read(None if self._is_arrow else "arrow", timeout=timeout)
+        table, _ = self._read(None if self._is_arrow else "arrow", **options)
         return table if isinstance(table, pa.Table) else pa.Table.from_batches([table])
 
     def to_dask(self, partitions: int | None = None) -> dd.DataFrame:
@@ -303,13 +313,10 @@ class RemoteTable(Handle):
     def to_polars(self, *, timeout: float | None = None) -> pl.DataFrame:
         """Fetch the table as a polars DataFrame. Needs polars."""
         try:
-            import polars as pl
+            import polars as pl  # noqa: F401
         except ImportError as exc:
             raise ImportError("to_polars() needs polars: pip install 'zbridge[polars]'") from exc
-        frame = pl.from_arrow(self.to_arrow(timeout=timeout))
-        if not isinstance(frame, pl.DataFrame):
-            raise WireError("the server's table has no form in polars")
-        return frame
+        return polars_of(self.to_arrow(timeout=timeout))
 
     def __dask_tokenize__(self) -> Any:
         from dask.base import normalize_token
@@ -317,8 +324,10 @@ class RemoteTable(Handle):
         return super().__dask_tokenize__(), normalize_token(self._selected)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        check_implicit(self.name, self.plan().nbytes, "the Arrow stream", f"b[{self.name!r}].to_arrow()")
-        return self.to_arrow().__arrow_c_stream__(requested_schema)
+        how = "the Arrow stream", f"b[{self.name!r}].to_arrow()"
+        check_implicit(self.name, self.plan().nbytes, *how)
+        table = self._to_arrow(allocate=allocating(self.name, *how))
+        return table.__arrow_c_stream__(requested_schema)
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, slice):
@@ -353,7 +362,10 @@ class RemoteTable(Handle):
         return f"<RemoteTable {self.name!r} {large} ({columns}), {display.nbytes_text(self.nbytes)}>"
 
     def _repr_html_(self) -> str:
-        columns = list(zip(self.columns, self._types, strict=True))
+        skeleton = self._skeleton
+        labels = list(skeleton.column_names if self._is_arrow else skeleton.columns)
+        types = list(skeleton.schema.types if self._is_arrow else skeleton.dtypes)
+        columns = [(labels[place], types[place]) for place in self._places]
         return columns_card(self.name, f"table · {self._what}", columns)
 
     def _ipython_key_completions_(self) -> list[Any]:
@@ -365,13 +377,13 @@ class RemoteTable(Handle):
         return f"{large}, {display.nbytes_text(self.nbytes)}"
 
     @property
-    def _types(self) -> list[Any]:
-        """The type of each column, as what the server holds names it."""
-        return list(self.schema.types if self._is_arrow else self.dtypes)
-
-    @property
-    def _all_rows(self) -> int:
-        return int(self._entry["rows"])
+    def _places(self) -> list[int]:
+        """Which of the columns are selected; of a label that several share, all."""
+        skeleton = self._skeleton
+        names = list(skeleton.column_names if self._is_arrow else skeleton.columns)
+        if self._selected.columns is None:
+            return list(range(len(names)))
+        return list(chain.from_iterable(find_columns(names, self._selected.columns)))
 
     @property
     def _row_nbytes(self) -> float:
@@ -386,12 +398,41 @@ class RemoteTable(Handle):
 
     def _narrowed(self, **changes: Any) -> RemoteTable:
         selected = replace(self._selected, **changes)
-        return RemoteTable(self._entry, self._fetch, self._skeleton, selected, rate=self._rate)
+        table = RemoteTable(self._entry, self._fetch, self._skeleton, selected, rate=self._rate)
+        table._pinned = self._pinned
+        return table
 
-    def _read(self, form: str | None, **options: Any) -> tuple[Any, str]:
+    def _read(self, form: str | None, *, is_strict: bool = False, **options: Any) -> tuple[Any, str]:
+        """Fetch what is selected; its columns are those of the handle also if it was replaced, if strict."""
         buffers: list[Buffer] = []
         select = selection.table_to_wire(self._selected, buffers)
-        return self._fetch(self.name, select=select or None, buffers=buffers, form=form, **options)
+        values, version = self._fetch(
+            self.name, select=select or None, buffers=buffers, form=form, **options
+        )
+        is_same = version == self.version
+        if self._is_arrow or form == "arrow":
+            check_table(self.name, values, is_same=is_same)
+        else:
+            check_frame(self.name, values, is_same=is_same)
+        most = most_rows(self._selected.rows)
+        check_rows(self.name, values, most, self.num_rows if self._pinned else None)
+        came, described, selected = self._labels_of(values, form)
+        check_columns(self.name, values, came, described, selected, is_same=is_same, is_strict=is_strict)
+        return values, version
+
+    def _labels_of(self, values: Any, form: str | None) -> tuple[list[Any], list[Any], list[Any] | None]:
+        """Return the labels that came, those that were described, and those of them that were asked for."""
+        skeleton = self._skeleton
+        if self._is_arrow:
+            return list(values.schema.names), list(skeleton.schema.names), self._selected.columns
+        if form is None:
+            return list(values.columns), list(skeleton.columns), self._selected.columns
+        # Arrow's names are text, and after the columns come those of an index, if it is no plain range.
+        described = _arrow_names(skeleton.iloc[:, self._places])
+        came = list(values.schema.names)
+        if described is None or len(came) - len(described) > skeleton.index.nlevels:
+            return came, described or [], None
+        return came[: len(described)], described, None
 
 
 def _slice_of(rows: range) -> slice:
@@ -401,6 +442,16 @@ def _slice_of(rows: range) -> slice:
     return slice(
         rows.start, rows.stop if rows.stop >= 0 else None, rows.step if rows.step != 1 else None
     )
+
+
+def _arrow_names(frame: pd.DataFrame) -> list[str] | None:
+    """Return what Arrow calls the columns; None where it has no names for them."""
+    import pyarrow as pa
+
+    try:
+        return list(pa.Schema.from_pandas(frame, preserve_index=False).names)
+    except (pa.ArrowException, TypeError, ValueError):
+        return None
 
 
 def _checked_labels(labels: list[Any], known: list[Any], name: str) -> list[Any]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
 import bridge
+from bridge import codecs
 from bridge.errors import BridgeError
 from tests import hostile, peers
 
@@ -130,3 +134,291 @@ def test_the_metadata_of_a_table_is_not_obeyed():
     keys = {"object": {"kind": "table", "rows": 2, "streams": [1]}, "buffers": [len(stream)]}
     with client_of(lambda request: (keys, [stream])) as client:
         np.testing.assert_array_equal(client.read("x")["a"], [1, 2])
+
+
+# ── what was described is not what comes ──────────────────────────────────────────────────────────
+
+FRAME = pd.DataFrame({"a": [1.0, 2.0]})
+TABLE = pa.table({"a": [1.0, 2.0]})
+ARRAY_ENTRY: dict = {"kind": "array", "dtype": "<f8", "shape": [1000, 1000], "nbytes": 8_000_000}
+TABLE_ENTRY: dict = {"kind": "table", "format": "pandas", "rows": 10, "columns": 1, "nbytes": 80}
+ARROW_ENTRY: dict = {**TABLE_ENTRY, "format": "arrow"}
+
+
+def sent(obj, **keys):
+    descriptor, buffers = codecs.encode(obj)
+    return {**keys, "object": descriptor, "buffers": [len(b) for b in buffers]}, [*map(bytes, buffers)]
+
+
+@contextlib.contextmanager
+def handle_of(entry, skeleton, answer, version="1"):
+    """The handle of what is described as `entry`, which is read as `answer`: an object, or a reply."""
+    described = {"entry": {"name": "x", "version": "1", **entry}}
+    described_as = (described, ()) if skeleton is None else sent(skeleton, **described)
+    answered = answer if isinstance(answer, tuple) else sent(answer, version=version)
+    with client_of(lambda request: described_as if request["op"] == "describe" else answered) as client:
+        yield client["x"]
+
+
+def text_of(shown):
+    return repr(shown), shown._repr_html_()
+
+
+ARRAY_READS: dict[str, Any] = {
+    "peek": lambda x: text_of(x.peek()),
+    "read": lambda x: x.read(),
+    "slice": lambda x: x[0:2],
+    "asarray": np.asarray,
+    "iterate": lambda x: next(iter(x)),
+    "blocks": lambda x: list(x.blocks(rows=500)),
+    "dask": lambda x: x.to_dask().compute(),
+    "xarray": lambda x: x.to_xarray().to_numpy(),
+    "into": lambda x: x.read(into=np.zeros((1000, 1000))),
+}
+NO_ARRAYS = {
+    "a dict": {"a": 1},
+    "text": "hi",
+    "a DataFrame": FRAME,
+    "a vector": np.arange(3.0),
+    "another dtype": np.zeros((2, 2), "f4"),
+}
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize("answer", NO_ARRAYS.values(), ids=NO_ARRAYS)
+def test_an_array_that_is_answered_with_something_else_is_an_error_of_ours(answer, version):
+    with handle_of(ARRAY_ENTRY, None, answer, version) as x:
+        for name, read in ARRAY_READS.items():
+            try:
+                found = read(x)
+            except BridgeError:
+                continue
+            # What was replaced may be another array now.
+            is_array = version == "2" and isinstance(found, np.ndarray)
+            assert is_array, f"{name} gave {found!r:.80}"
+
+
+TABLE_READS: dict[str, Any] = {
+    "peek": lambda t: text_of(t.peek()),
+    "read": lambda t: t.read(),
+    "to_pandas": lambda t: t.to_pandas(),
+    "to_arrow": lambda t: t.to_arrow(),
+    "a column": lambda t: t["a"],
+    "a slice": lambda t: t[0:2],
+    "batches": lambda t: list(t.batches()),
+    "arrow_batches": lambda t: list(t.arrow_batches()),
+    "polars": lambda t: t.to_polars(),
+    "dask": lambda t: t.to_dask().compute(),
+}
+NO_TABLES = {
+    "an array": np.arange(3.0),
+    "a dict": {"a": 1},
+    "a number": 5,
+    "a Series": FRAME["a"],
+    "no columns": FRAME[[]],
+    "another column": FRAME.rename(columns={"a": "b"}),
+}
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize("entry", [TABLE_ENTRY, ARROW_ENTRY], ids=["pandas", "arrow"])
+@pytest.mark.parametrize("answer", NO_TABLES.values(), ids=NO_TABLES)
+def test_a_table_that_is_answered_with_something_else_is_an_error_of_ours(answer, entry, version):
+    skeleton = FRAME[:0] if entry is TABLE_ENTRY else TABLE[:0]
+    with handle_of(entry, skeleton, answer, version) as t:
+        for name, read in TABLE_READS.items():
+            try:
+                found = read(t)
+            except BridgeError:
+                continue
+            # What was replaced may have other columns now.
+            is_frame = version == "2" and isinstance(answer, pd.DataFrame) and entry is TABLE_ENTRY
+            assert is_frame, f"{name} gave {found!r:.80}"
+
+
+def test_a_slice_that_is_answered_with_more_rows_than_it_has_is_refused():
+    many = pa.table({"a": pa.nulls(2**20)})
+    for version in ("1", "2"):
+        with handle_of({**ARROW_ENTRY, "rows": 2**30}, many[:0], many, version) as t:
+            with pytest.raises(bridge.WireError, match="asked for at most 2 rows of 'x'"):
+                t[0:2]
+            with pytest.raises(bridge.WireError, match="at most"):
+                t.peek()
+            with pytest.raises(bridge.WireError, match="at most"):
+                t.filter([("a", "is null")]).peek()
+
+
+def test_an_array_of_nothing_is_no_longer_than_it_was_asked_for():
+    for dtype in ("|V0", "|S0"):
+        descriptor = {"kind": "array", "dtype": dtype, "shape": [2**27], "order": "C"}
+        answer = reply(b"", object=descriptor, version="1", buffers=[0])
+        entry = {**ARRAY_ENTRY, "dtype": dtype, "shape": [100], "nbytes": 0}
+        refused = pytest.raises(bridge.WireError, match=r"asked for .*\[0:100\] of 'x'.*134217728")
+        with handle_of(entry, None, answer) as x, refused:
+            x.peek()
+
+
+def test_what_has_grown_since_it_was_described_is_read_whole():
+    grown = pd.DataFrame({"a": np.arange(20.0)})
+    for version in ("1", "2"):
+        with handle_of(TABLE_ENTRY, FRAME[:0], grown, version) as t:
+            assert len(t.read()) == 20
+        with handle_of({**ARRAY_ENTRY, "shape": [10]}, None, np.arange(20.0), version) as x:
+            assert len(x.read()) == len(x[5:]) == 20
+
+
+NO_FORM_IN_POLARS = {
+    "a decimal of 256 bits": pa.array([None, None], pa.decimal256(76, 3)),
+    "an interval": pa.array([None, None], pa.month_day_nano_interval()),
+    "a union": pa.UnionArray.from_sparse(pa.array([0, 0], pa.int8()), [pa.array([1, 2])]),
+    "run ends": pa.RunEndEncodedArray.from_arrays(pa.array([1, 2], pa.int32()), pa.array([1, 2])),
+    "lists of nothing": pa.array([[], []], pa.list_(pa.int32(), 0)),
+    "bytes of no length": pa.array([b"", b""], pa.binary(0)),
+    "2**61 rows": pa.Array.from_buffers(pa.null(), 2**61, [None]),
+}
+
+
+@pytest.mark.parametrize("values", NO_FORM_IN_POLARS.values(), ids=NO_FORM_IN_POLARS)
+def test_what_polars_has_no_form_for_is_an_error_of_ours(values, capfd):
+    table = pa.table({"a": values})
+    with handle_of({**ARROW_ENTRY, "rows": len(table)}, table[:0], table) as t:
+        for read in (t.to_polars, lambda: bridge.scan_polars(t).collect()):
+            with pytest.raises(BridgeError):
+                read()
+    capfd.readouterr()  # what polars writes where it panics
+
+
+def test_a_column_of_another_type_than_described_is_an_error_when_polars_reads_it():
+    refused = pytest.raises((BridgeError, pl.exceptions.ComputeError), match="they were described as")
+    with handle_of({**ARROW_ENTRY, "rows": 2}, TABLE[:0], pa.table({"a": [1, 2]})) as t, refused:
+        bridge.scan_polars(t).collect()
+
+
+# ── descriptions of what there cannot be ──────────────────────────────────────────────────────────
+
+
+def test_an_array_of_more_bytes_than_64_bits_count_is_refused():
+    for entry in (
+        {"shape": [2**63 - 1] * 64},
+        {"shape": [2**60]},
+        {"shape": [2**62, 2], "dtype": "|V0"},
+    ):
+        refused = pytest.raises(bridge.WireError, match="expected less than 2")
+        with refused, handle_of({**ARRAY_ENTRY, **entry}, None, np.zeros(0)):
+            pass
+
+
+def test_dask_makes_no_more_partitions_than_there_are_rows():
+    with handle_of({**TABLE_ENTRY, "nbytes": 2**62}, FRAME[:0], FRAME[:0]) as t:
+        assert t.to_dask().npartitions == 10
+    with handle_of({**TABLE_ENTRY, "nbytes": 2**62, "rows": 0}, FRAME[:0], FRAME[:0]) as t:
+        assert t.to_dask().npartitions == 1
+
+
+def test_dask_makes_no_more_blocks_of_an_array_than_it_can_hold():
+    entry = {**ARRAY_ENTRY, "shape": [2**59]}
+    refused = pytest.raises(bridge.WireError, match="more than 1,000,000 blocks")
+    with handle_of(entry, None, np.zeros(0)) as x, refused:
+        x.to_dask()
+
+
+SHARED = pd.DataFrame([[1, 2.0, "x"]], columns=["a", "a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("entry", "skeleton"),
+    [
+        (TABLE_ENTRY, SHARED[:0]),
+        (ARROW_ENTRY, pa.table([[1], [2.0], ["x"]], names=["a", "a", "b"])[:0]),
+    ],
+    ids=["pandas", "arrow"],
+)
+def test_a_label_that_columns_share_stands_for_all_of_them(entry, skeleton):
+    with handle_of({**entry, "rows": 1, "columns": 3}, skeleton, 0) as t:
+        shared = t.select(["a"])
+        assert len(shared.dtypes) == 2
+        assert shared._repr_html_().count("<tr>") == 3
+        if entry is ARROW_ENTRY:
+            assert shared.schema.names == ["a", "a"]
+        else:
+            with pytest.raises(BridgeError, match="no schema in Arrow"):
+                _ = shared.schema
+
+
+def test_a_label_that_cannot_be_looked_for_is_refused():
+    frame = pd.DataFrame([[1, 2]], columns=pd.Index([[1], "b"], dtype=object))
+    refused = pytest.raises(bridge.WireError, match="a label that cannot be looked for")
+    with refused, handle_of({**TABLE_ENTRY, "rows": 1}, frame[:0], frame):
+        pass
+
+
+def test_a_date_that_python_does_not_have_is_looked_at_all_the_same():
+    table = pa.table({"a": pa.array([2**62, 1], pa.timestamp("s", "Europe/Berlin"))})
+    with handle_of({**ARROW_ENTRY, "rows": 2}, table[:0], table) as t:
+        assert "Peek 'x'" in repr(t.peek())
+        assert "2 rows" in t.peek()._repr_html_()
+
+
+SPARSE: dict = {
+    "kind": "extension",
+    "type": "sparse",
+    "length": 2**28,
+    "fill": {"kind": "scalar", "dtype": "<f8"},
+    "values": {"kind": "array", "dtype": "<f8", "shape": [0], "order": "C"},
+    "indices": {"kind": "array", "dtype": "<i4", "shape": [0], "order": "C"},
+}
+LONG_FRAMES = {
+    "sparse": reply(
+        bytes(8),
+        b"",
+        b"",
+        object={
+            "kind": "frame",
+            "index": {"kind": "index", "range": [0, 2**28, 1]},
+            "columns": {"kind": "index", "range": [0, 1, 1]},
+            "blocks": [{"columns": [0, 1, 1], "values": SPARSE}],
+        },
+        buffers=[8, 0, 0],
+        version="1",
+    ),
+    "without columns": reply(
+        object={
+            "kind": "frame",
+            "index": {"kind": "index", "range": [0, 2**40, 1]},
+            "columns": {"kind": "index", "range": [0, 0, 1]},
+            "blocks": [],
+        },
+        version="1",
+    ),
+}
+
+
+@pytest.mark.parametrize("answer", LONG_FRAMES.values(), ids=LONG_FRAMES)
+def test_a_look_at_a_table_is_no_longer_than_its_sample(answer):
+    with handle_of({**TABLE_ENTRY, "rows": 10**6}, FRAME[:0], answer) as t, pytest.raises(BridgeError):
+        t.peek()
+
+
+CLAIMED = {
+    "in the shape": ({"shape": [2**27], "nbytes": 8}, {**ARRAY, "shape": [2**27]}),
+    "in the answer": ({"shape": [4], "nbytes": 32}, {**ARRAY, "shape": [2**27]}),
+}
+
+
+@pytest.mark.parametrize(("entry", "descriptor"), CLAIMED.values(), ids=CLAIMED)
+def test_no_size_in_a_description_passes_the_limit_of_what_nobody_asked_for(
+    entry, descriptor, monkeypatch
+):
+    monkeypatch.setattr(bridge.options, "confirm_above", "1MiB")
+    answer = reply(object=descriptor, buffers=[2**30], **CLAIM)
+    refused = pytest.raises(ValueError, match=r"more than bridge\.options\.confirm_above")
+    with handle_of({**ARRAY_ENTRY, **entry}, None, answer) as x, refused:
+        np.asarray(x)
+
+
+def test_no_answer_passes_the_limit_of_an_arrow_stream_that_nobody_asked_for(monkeypatch):
+    monkeypatch.setattr(bridge.options, "confirm_above", "1MiB")
+    answer = reply(object={"kind": "table", "rows": 10, "streams": [1]}, buffers=[2**30], **CLAIM)
+    refused = pytest.raises(ValueError, match=r"more than bridge\.options\.confirm_above")
+    with handle_of(ARROW_ENTRY, TABLE[:0], answer) as t, refused:
+        pa.table(t)

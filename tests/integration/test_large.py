@@ -79,6 +79,15 @@ def test_reading_into_an_array_fills_it(client, name, order):
     np.testing.assert_array_equal(into, ARRAY)
 
 
+def test_reading_text_of_no_fixed_width_into_an_array_fills_it(server, client):
+    server["text"] = text = np.array(["long" * 9, "b"] * 50_000, np.dtypes.StringDType())
+    into = np.empty_like(text)
+    assert client.read("text", into=into) is into
+    np.testing.assert_array_equal(into, text)
+    with pytest.raises(ValueError, match="which only an array holds"):
+        client.read("text", into=bytearray(text.nbytes))
+
+
 def test_reading_into_a_view_fills_the_view_alone(client):
     base = np.zeros((1000, 2 * COLUMNS))
     assert client["rows"].read(into=base[:, ::2]) is not None

@@ -9,9 +9,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bridge import codecs, selection
+from bridge.codecs import BufferReader
+from bridge.codecs.dtypes import to_wire
 from bridge.errors import Changed, EncodeError, WireError
-from bridge.remote import Ways, handle_of
+from bridge.remote import Ways, answered, handle_of
 from bridge.remote.frame import frame_of
 
 X = np.arange(24.0).reshape(6, 4)
@@ -173,9 +178,15 @@ NARROWED = {
 }
 
 
+def expected_of(select):
+    """What an honest server answers."""
+    parts = selection.table_from_wire(select or {}, BufferReader([]))
+    return selection.select_frame(FRAME, parts)
+
+
 @pytest.mark.parametrize(("narrow", "select"), NARROWED.values(), ids=NARROWED)
 def test_narrowing_is_asked_for_at_once(narrow, select):
-    t, asked = table((FRAME, "v"))
+    t, asked = table((expected_of(select), "v"))
     narrow(t).read()
     assert asked.selections == [select]
 
@@ -296,6 +307,7 @@ def test_a_query_passes_its_arguments_by_name():
         {**ARRAY_ENTRY, "dtype": "O"},
         {**TABLE_ENTRY, "rows": "10"},
         {**TABLE_ENTRY, "rows": -1},
+        {**TABLE_ENTRY, "rows": 10**30},
     ],
     ids=str,
 )
@@ -334,3 +346,35 @@ HALVES = pa.array(np.array([1, 2], np.float16))
 def test_a_table_that_pandas_has_no_form_for_says_so(table):
     with pytest.raises(WireError, match=r"no form in pandas.*to_arrow\(\)"):
         frame_of(table)
+
+
+bounds = st.none() | st.integers(-8, 8)
+
+
+@given(bounds, bounds, st.none() | st.integers(-4, 4).filter(bool))
+def test_no_slice_gives_more_than_its_bounds_allow(start, stop, step):
+    chosen = slice(start, stop, step)
+    most = answered.most_rows(chosen)
+    lengths = [len(range(n)[chosen]) for n in range(100)]
+    assert max(lengths) == most if most is not None else True
+
+
+SCALARS = {
+    "a number of the other byte order": (np.arange(3, dtype=">f8"), 1),
+    "short text in a wide array": (np.array(["a", "abc"]), 0),
+    "text without a width": (np.array(["a", "b"], np.dtypes.StringDType()), 0),
+    "text that is missing": (np.array(["a", np.nan], np.dtypes.StringDType(na_object=np.nan)), 1),
+    "what is masked": (np.ma.array([1, 2], mask=[False, True]), 1),
+    "a record": (np.zeros(2, [("a", ">f8"), ("b", "U3")]), 1),
+    "an instant": (np.array(["2020-01-01"], "M8[D]"), 0),
+}
+
+
+@pytest.mark.parametrize(("values", "index"), SCALARS.values(), ids=SCALARS)
+def test_an_item_is_what_numpy_gives_for_it(values, index):
+    entry = {"name": "x", "kind": "array", "dtype": to_wire(values.dtype), "shape": list(values.shape)}
+    results = [codecs.decode(*codecs.encode(part)) for part in (values[index], values, values[:1])]
+    asked = Asked(*((result, "v") for result in results))
+    x = handle({**entry, "version": "v"}, asked)
+    assert type(x[index]) is type(results[0])
+    assert x.read().dtype == x[:1].dtype == values.dtype

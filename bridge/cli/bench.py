@@ -15,6 +15,7 @@ import click
 import bridge
 from bridge.cli.echo import echo, echo_json
 from bridge.cli.options import command, json_option
+from bridge.errors import printable
 
 __all__ = ["bench"]
 
@@ -257,7 +258,7 @@ def _progress() -> Iterator[Callable[[str, float], object]]:
     with tqdm(total=STEPS, bar_format="{bar:20} {elapsed} {desc}", leave=False, disable=None) as bar:
 
         def show(text: str, part: float) -> None:
-            bar.set_description_str(text, refresh=False)
+            bar.set_description_str(printable(text), refresh=False)
             bar.update(int(min(part, 1.0) * STEPS) - bar.n)
 
         yield show

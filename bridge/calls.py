@@ -21,7 +21,7 @@ from typing import Any, Final, TypeAlias
 
 from bridge.errors import WireError, remote_error
 from bridge.limits import STANDARD, Limits
-from bridge.threads import DaemonThreads, Inline
+from bridge.threads import DaemonThreads, Inline, Share
 
 __all__ = ["END", "PENDING", "Call", "Calls", "Item", "Signal", "cancelled"]
 
@@ -240,7 +240,7 @@ class Call:
             waiter(item)
 
     def _submit(self, function: Callable[[], Any]) -> None:
-        if isinstance(self._executor, DaemonThreads | ThreadPoolExecutor | Inline):
+        if isinstance(self._executor, DaemonThreads | Share | ThreadPoolExecutor | Inline):
             function = partial(_run, self._gave_up, function)
         try:
             future = self._executor.submit(function)

@@ -29,7 +29,7 @@ from bridge.limits import STANDARD, Limits
 from bridge.rights import ANYBODY, NOTHING, Peer, Rights
 from bridge.sources.channel import Batch, Channel
 from bridge.sources.query import Query
-from bridge.threads import Inline
+from bridge.threads import Inline, Shares
 from bridge.timers import Timers
 from bridge.transfer import Inbox, Outbox
 from bridge.wire import Frame, Frames, Request
@@ -70,6 +70,7 @@ class Service(Catalogue):
         Where answers are made that take time; by default in the thread that handles the request.
     streams
         Where generators run, one thread for each value that is being made; by default where `threads` says.
+        Those of one client take a quarter of the threads of a `DaemonThreads`, and wait for each other.
     tracebacks
         Whether a failure reply shows the traceback of a query that raised. They tell strangers about
         paths and code.
@@ -93,7 +94,7 @@ class Service(Catalogue):
         self.instance = uuid4().hex
         self._threads = threads if threads is not None else Inline()
         self._executor = executor if executor is not None else self._threads
-        self._streams = streams if streams is not None else self._threads
+        self._streams = Shares(streams if streams is not None else self._threads)
         self._tracebacks = tracebacks
         self._writable = _prefixes(writable)
         self._expired = 0.0
@@ -441,7 +442,7 @@ class Service(Catalogue):
 
         def begin() -> Call:
             # A generator stays in this process; a query function may go to any.
-            executor = self._streams if query.is_stream else self._executor
+            executor = self._streams.of(request.peer.client) if query.is_stream else self._executor
             call = Call(
                 executor,
                 query.function,

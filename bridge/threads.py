@@ -1,4 +1,4 @@
-"""Two executors: threads that let the interpreter exit, and none at all.
+"""Executors: threads that let the interpreter exit, a share of them, and none at all.
 
 `concurrent.futures.ThreadPoolExecutor` waits for its threads when Python ends, so one query function
 that never returns would keep a notebook's kernel or a server's process alive for ever. These threads
@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Hashable
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
-__all__ = ["DaemonThreads", "Inline"]
+__all__ = ["DaemonThreads", "Inline", "Share", "Shares"]
 
 # A thread that had nothing to do for so long ends.
 IDLE_SECONDS: Final = 10.0
@@ -35,10 +36,15 @@ class DaemonThreads(Executor):
     ----------
     most
         How many there may be; by default as many as `ThreadPoolExecutor` has.
+
+    Attributes
+    ----------
+    most
+        How many there may be.
     """
 
     def __init__(self, most: int | None = None) -> None:
-        self._most = most if most is not None else min(32, (os.cpu_count() or 1) + 4)
+        self.most = most if most is not None else min(32, (os.cpu_count() or 1) + 4)
         self._tasks: deque[_Task] = deque()
         self._count = 0
         # Of the threads that wait. The last is the first to get a task: each has memory of its own that the
@@ -63,7 +69,7 @@ class DaemonThreads(Executor):
             if self._idle:
                 self._idle.pop().put(task)
             else:
-                if self._count < self._most:
+                if self._count < self.most:
                     self._start_thread()
                 self._tasks.append(task)
         return future
@@ -121,6 +127,113 @@ class DaemonThreads(Executor):
                 self._idle.remove(mailbox)
                 self._count -= 1
                 return None
+
+
+class Shares:
+    """An executor of which nobody takes more than a quarter of the threads: his other tasks wait for his own.
+
+    Only of `DaemonThreads` is it known how many there are; any other executor is everybody's.
+
+    Parameters
+    ----------
+    executor
+        Where the tasks run.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._most = max(1, executor.most // 4) if isinstance(executor, DaemonThreads) else 0
+        self._running: Counter[Hashable] = Counter()
+        # Only of those who have as many running as they may.
+        self._waiting: dict[Hashable, OrderedDict[Future[Any], Callable[[], Any]]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, who: Hashable) -> Executor:
+        """Return the executor for somebody's tasks."""
+        return Share(self, who) if self._most else self._executor
+
+    def submit(self, who: Hashable, function: Callable[[], T]) -> Future[T]:
+        """Call a function in a thread, when it is its turn."""
+        future: Future[T] = Future()
+        with self._lock:
+            waits = self._running[who] >= self._most
+            if waits:
+                self._waiting.setdefault(who, OrderedDict())[future] = function
+            else:
+                self._running[who] += 1
+        if waits:
+            future.add_done_callback(partial(self._forget, who))  # it may be given up before its turn
+            return future
+        try:
+            self._start(who, future, function)
+        except RuntimeError:
+            self._next(who)
+            raise
+        return future
+
+    def _start(self, who: Hashable, future: Future[Any], function: Callable[[], Any]) -> None:
+        def cancel(inner: Future[None]) -> None:
+            if inner.cancelled():  # by a shutdown
+                future.cancel()
+                self._next(who)
+
+        self._executor.submit(self._work, who, future, function).add_done_callback(cancel)
+
+    def _work(self, who: Hashable, future: Future[Any], function: Callable[[], Any]) -> None:
+        try:
+            if future.set_running_or_notify_cancel():
+                _fulfil(future, function)
+        finally:
+            self._next(who)
+
+    def _next(self, who: Hashable) -> None:
+        """Start what waits, now that a task is over."""
+        while True:
+            with self._lock:
+                waiting = self._waiting.get(who)
+                if not waiting:
+                    self._waiting.pop(who, None)
+                    self._running[who] -= 1
+                    if not self._running[who]:
+                        del self._running[who]
+                    return
+                future, function = waiting.popitem(last=False)
+            try:
+                self._start(who, future, function)
+                return
+            except RuntimeError as exc:
+                if future.set_running_or_notify_cancel():
+                    future.set_exception(exc)
+
+    def _forget(self, who: Hashable, future: Future[Any]) -> None:
+        with self._lock:
+            if who in self._waiting:
+                self._waiting[who].pop(future, None)
+
+
+class Share(Executor):
+    """What `Shares` has for one."""
+
+    def __init__(self, shares: Shares, who: Hashable) -> None:
+        self._shares = shares
+        self._who = who
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call ``fn(*args, **kwargs)`` in a thread, when it is its turn.
+
+        Raises
+        ------
+        RuntimeError
+            As `DaemonThreads.submit`.
+        """
+        return self._shares.submit(self._who, partial(fn, *args, **kwargs))
+
+
+def _fulfil(future: Future[T], function: Callable[[], T]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as exc:
+        future.set_exception(exc)
 
 
 class Inline(Executor):

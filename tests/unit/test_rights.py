@@ -17,6 +17,7 @@ from bridge import codecs, wire
 from bridge.rights import NOTHING, Peer, Rights
 from bridge.service import Service
 from bridge.sources.memory import ArraySource
+from bridge.threads import DaemonThreads
 from bridge.wire import Request
 
 MARK = "sixteen characters"
@@ -269,6 +270,30 @@ def test_no_token_reads_as_another_token_of_a_key_that_saw_more(service):
     assert "object" in outcome(ask(service, "call", all_of_it, name="count", call=MARK))
     assert outcome(ask(service, "wait", narrow, call=f"{MARK}\0count")) == "expired"
     assert outcome(ask(service, "part", wide, transfer=token, **part))["part"] == [0, 24]
+
+
+def test_the_slow_streams_of_one_client_leave_threads_to_the_others(gate):
+    executor = DaemonThreads(4)
+    service = Service(streams=executor)
+
+    def slow():
+        gate.wait(30)
+        yield 1
+
+    def quick():
+        yield 2
+
+    for function in (slow, quick):
+        service.stream(function)
+    greedy, modest = Peer(client="greedy"), Peer(client="modest")
+    for number in range(8):
+        begun = ask(service, "call", greedy, name="slow", call=f"{MARK} {number}", wait=0)
+        assert "call" in outcome(begun)
+    assert "object" in outcome(ask(service, "call", modest, name="quick", call=MARK, wait=10))
+    gate.set()
+    for number in range(8):
+        assert "object" in outcome(ask(service, "wait", greedy, call=f"{MARK} {number}", wait=30))
+    executor.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("op", wire.OPS)

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, wait
 import pytest
 
 from bridge import threads as module
-from bridge.threads import DaemonThreads, Inline
+from bridge.threads import DaemonThreads, Inline, Shares
 
 
 @pytest.fixture
@@ -187,3 +187,95 @@ def test_inline_work_is_done_when_it_is_submitted_in_the_thread_that_submits_it(
 
 def _interrupted():
     raise KeyboardInterrupt
+
+
+# ── shares ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def gate():
+    gate = threading.Event()
+    yield gate
+    gate.set()
+
+
+@pytest.fixture
+def eight():
+    executor = DaemonThreads(8)
+    yield executor
+    executor.shutdown(cancel_futures=True)
+
+
+def test_one_takes_a_quarter_of_the_threads_and_the_others_have_theirs(eight, gate):
+    shares, begun = Shares(eight), threading.Semaphore(0)
+
+    def work():
+        begun.release()
+        return gate.wait(30)
+
+    tasks = [shares.of("greedy").submit(work) for _ in range(20)]
+    for _ in range(2):
+        assert begun.acquire(timeout=30)
+    assert shares.of("modest").submit(abs, -1).result(timeout=30) == 1
+    assert not begun.acquire(blocking=False)
+    gate.set()
+    assert all(task.result(timeout=30) for task in tasks)
+
+
+def test_what_waits_in_a_share_has_its_turn_in_order(gate):
+    executor = DaemonThreads(4)
+    share, order = Shares(executor).of("one"), []
+    tasks = [share.submit(gate.wait, 30)]
+    tasks += [share.submit(order.append, number) for number in range(50)]
+    gate.set()
+    wait(tasks, timeout=30)
+    assert order == list(range(50))
+    executor.shutdown()
+
+
+def test_what_is_cancelled_while_it_waits_in_a_share_is_forgotten(eight, gate):
+    shares = Shares(eight)
+    share = shares.of("one")
+    blocking = [share.submit(gate.wait, 30) for _ in range(2)]
+    for _ in range(100):
+        assert share.submit(abs, -1).cancel()
+    assert not shares._waiting["one"]
+    gate.set()
+    wait(blocking, timeout=30)
+    assert share.submit(abs, -1).result(timeout=30) == 1
+
+
+def test_an_exception_in_a_share_gives_the_thread_back(eight):
+    share = Shares(eight).of("one")
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError):
+            share.submit(divmod, 1, 0).result(timeout=30)
+    assert share.submit(abs, -1).result(timeout=30) == 1
+
+
+def test_a_shutdown_ends_what_waits_in_a_share(gate):
+    executor = DaemonThreads(1)
+    shares = Shares(executor)
+    begun = threading.Event()
+
+    def work():
+        begun.set()
+        return gate.wait(30)
+
+    running = shares.of("one").submit(work)
+    assert begun.wait(30)
+    other, another = (shares.of(who).submit(abs, -1) for who in ("two", "one"))
+    executor.shutdown(cancel_futures=True)
+    with pytest.raises(CancelledError):
+        other.result(timeout=30)
+    gate.set()
+    assert running.result(timeout=30)
+    with pytest.raises(RuntimeError, match="shut down"):
+        another.result(timeout=30)
+    with pytest.raises(RuntimeError, match="shut down"):
+        shares.of("one").submit(abs, -1)
+
+
+def test_an_executor_of_unknown_size_is_everybodys():
+    executor = Inline()
+    assert Shares(executor).of("one") is executor

@@ -47,7 +47,8 @@ def audit(
     op
         Of the request, or "handshake".
     outcome
-        "ok", a failure code, or why a handshake failed.
+        "ok", a failure code, or why a handshake failed; "begun" of a put whose bytes are still to come, which
+        takes place when it is "done".
     peer, key
         The network address, and the name and fingerprint of the key.
     name

@@ -50,8 +50,8 @@ _log = logging.getLogger("bridge")
 
 # What these did is done; their replies tell of nothing else.
 _CHANGING = frozenset({"put", "append", "delete", "done"})
-# A line is written about each of these, for whoever wants it.
-_AUDITED = frozenset({"list", "get", "call", "put", "append", "delete"})
+# A line is written about each of these, for whoever wants it; about "done", where it ends an upload.
+_AUDITED = frozenset({"list", "get", "call", "put", "append", "delete", "done"})
 # What looks a name up at once, and may find that only files know it.
 _NAMING = frozenset({"describe", "get", "call", "delete"})
 
@@ -190,7 +190,7 @@ class Service(Catalogue):
             reply(wire.pack_failure(wire.request_id_of(frames), failure_of(exc)))
             return 0
         if request.op in _AUDITED and is_audited():
-            reply = _audited(request, reply)
+            reply = self._audited(request, reply)
         if peer.now is not None and request.op not in _CHANGING:
             reply = self._if_allowed(request, peer.now, reply)
         if peer.rights is NOTHING:
@@ -204,6 +204,34 @@ class Service(Catalogue):
             return 0
         is_later = self._dispatch(request, reply)
         return request.keys.get("length", 0) if is_later and request.op == "part" else 0
+
+    def _audited(self, request: Request, reply: ReplyWith) -> ReplyWith:
+        """Return a way to reply that also writes who asked what, and what came of it."""
+        start = time.monotonic()
+        name = request.keys.get("name", "")
+        nbytes = sum(map(len, request.buffers))
+        if request.op == "done":
+            upload = self._inbox.announced(own(request, request.keys.get("transfer", "")))
+            if upload is None:
+                return reply  # what was fetched is written about already
+            name, nbytes = upload[0]["name"], upload[1]
+        # An upload that is announced has changed nothing, and none of its bytes is there.
+        success = "ok" if request.lengths is None else "begun"
+
+        def reply_and_audit(frames: list[Frame]) -> None:
+            header = strict_json.loads(frames[0])
+            audit(
+                peer=request.peer.address,
+                key=request.peer.key,
+                op=request.op,
+                name=name,
+                nbytes=sum(header.get("buffers", ())) + nbytes,
+                ms=(time.monotonic() - start) * 1000,
+                outcome=header["error"]["code"] if "error" in header else success,
+            )
+            reply(frames)
+
+        return reply_and_audit
 
     def _takes_time(self, request: Request) -> bool:
         """Whether it takes files or the decoding of large arguments to begin with an answer."""
@@ -547,26 +575,6 @@ _OPS: dict[str, Callable[[Service, Request], list[Frame] | Later]] = {
     "append": Service._append,
     "delete": Service._delete,
 }
-
-
-def _audited(request: Request, reply: ReplyWith) -> ReplyWith:
-    """Return a way to reply that also writes who asked what, and what came of it."""
-    start = time.monotonic()
-
-    def reply_and_audit(frames: list[Frame]) -> None:
-        header = strict_json.loads(frames[0])
-        audit(
-            peer=request.peer.address,
-            key=request.peer.key,
-            op=request.op,
-            name=request.keys.get("name", ""),
-            nbytes=sum(header.get("buffers", ())) + sum(request.lengths or map(len, request.buffers)),
-            ms=(time.monotonic() - start) * 1000,
-            outcome=header["error"]["code"] if "error" in header else "ok",
-        )
-        reply(frames)
-
-    return reply_and_audit
 
 
 def _taken_back() -> RemoteError:

@@ -379,6 +379,11 @@ class Inbox:
             upload.used = now
         return length
 
+    def announced(self, token: Hashable) -> tuple[Any, int] | None:
+        """Return what is being put under a token, as `open` was told, and its bytes; None if nothing is."""
+        upload = self._open.get(token)
+        return None if upload is None else (upload.what, upload.range.total)
+
     def finish(self, token: Hashable) -> tuple[Sequence[memoryview], Any]:
         """Return the buffers, all of whose bytes are there, and what was given with them.
 

@@ -914,3 +914,57 @@ def test_cancel_frees_an_answer_that_is_being_fetched(served):
     assert ask(served, "cancel", transfer=token).error is None
     assert len(served._outbox) == 0
     assert failure(served, "part", transfer=token, offset=0, length=1).code == "expired"
+
+
+# ── the audit ─────────────────────────────────────────────────────────────────────────────────────
+
+
+MARK = "sixteen characters"
+
+
+def audited(caplog):
+    lines = [
+        (line.op, line.name_, line.nbytes, line.outcome)
+        for line in caplog.records
+        if line.name == "bridge.audit"
+    ]
+    caplog.clear()
+    return lines
+
+
+def announce(srv, token, obj, lengths):
+    keys = {"name": "new", "object": obj, "transfer": token}
+    begin = Request(id=1, op="put", keys=keys, lengths=lengths)
+    return srv.handle(wire.pack_request(begin))
+
+
+def test_the_line_of_an_upload_says_ok_when_it_is_served_and_not_before(caplog):
+    caplog.set_level(logging.INFO, "bridge.audit")
+    srv = Service(writable=True)
+    obj, token = codecs.encode(np.arange(3)), MARK
+    announce(srv, token, obj.descriptor, [24])
+    assert audited(caplog) == [("put", "new", 0, "begun")]
+    assert failure(srv, "done", transfer=token).code == "bad_request"
+    assert audited(caplog) == [("done", "new", 24, "bad_request")]
+    ask(srv, "part", *obj.buffers, transfer=token, offset=0)
+    assert "version" in ask(srv, "done", transfer=token).keys
+    assert audited(caplog) == [("done", "new", 24, "ok")]
+    ask(srv, "put", *obj.buffers, name="new", object=obj.descriptor)
+    assert audited(caplog) == [("put", "new", 24, "ok")]
+
+
+def test_the_line_of_an_upload_that_is_refused_at_its_end_says_why(caplog):
+    caplog.set_level(logging.INFO, "bridge.audit")
+    srv = Service(writable=True)
+    announce(srv, MARK, {"kind": "bogus"}, [1])
+    ask(srv, "part", b"x", transfer=MARK, offset=0)
+    code = failure(srv, "done", transfer=MARK).code
+    assert audited(caplog) == [("put", "new", 0, "begun"), ("done", "new", 1, code)]
+
+
+def test_the_end_of_a_fetch_has_no_line(served, caplog):
+    caplog.set_level(logging.INFO, "bridge.audit")
+    token = ask(served, "get", name="x", max_bytes=0).keys["transfer"]
+    audited(caplog)
+    ask(served, "done", transfer=token)
+    assert audited(caplog) == []

@@ -6,6 +6,7 @@ import bisect
 import difflib
 import threading
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,8 +28,10 @@ Served: TypeAlias = Source | Query | Channel
 # Entries in one page of the catalogue, and the bytes of its header that they may fill.
 PAGE_ENTRIES = 500
 PAGE_BYTES = STANDARD.reply_header // 2
-# A did-you-mean looks at so many names: comparing text is slow.
+# A did-you-mean looks at so many names, and at fewer where they are long: comparing two texts takes up to
+# 0.2 us for each pair of their letters, in the thread that answers everybody.
 SIMILAR_NAMES = 200
+SIMILAR_LETTERS = 50_000
 MAX_DOC = 20_000
 
 
@@ -260,10 +263,16 @@ def _source_of(name: str, obj: Any) -> Source:
 
 def _no_such_name(name: Any, names: Sequence[str]) -> str:
     """Return the sentence that says that a name is not there, with the one that was perhaps meant."""
-    close = difflib.get_close_matches(str(name), names[:SIMILAR_NAMES], n=1)
+    close = difflib.get_close_matches(str(name), _compared(str(name), names), n=1)
     if close:
         return f"no {name!r} here; did you mean {close[0]!r}?"
     return f"no {name!r} here; there {'is 1 name' if len(names) == 1 else f'are {len(names)} names'}"
+
+
+def _compared(name: str, names: Sequence[str]) -> list[str]:
+    """Return the first of the names, as many as it takes little time to compare with one."""
+    letters = accumulate(len(name) * len(other) for other in names[:SIMILAR_NAMES])
+    return [other for other, so_far in zip(names, letters, strict=False) if so_far <= SIMILAR_LETTERS]
 
 
 def _members(served: Served | None) -> Mapping[str, Source]:

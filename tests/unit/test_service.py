@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import logging
+import random
 import re
 import time
 from concurrent.futures import Future
@@ -296,6 +297,17 @@ def test_an_unknown_name_gets_a_did_you_mean(served):
     assert isinstance(error, KeyError)
     error = failure(served, "call", name="zzzzzz")
     assert str(error) == "no 'zzzzzz' here; there are 10 names"
+
+
+def test_a_wrong_name_costs_little_among_long_names():
+    srv = Service()
+    shuffled = random.Random(1)
+    for _ in range(200):
+        srv["".join(shuffled.sample("ab" * 220, 440))] = X
+    start = time.process_time()
+    error = failure(srv, "get", name="ab" * 99)
+    assert str(error) == f"no {'ab' * 99!r} here; there are 200 names"
+    assert time.process_time() - start < 0.2  # to compare all takes seconds
 
 
 def test_data_is_read_and_functions_are_called(served):

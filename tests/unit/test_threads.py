@@ -256,7 +256,14 @@ def test_an_exception_in_a_share_gives_the_thread_back(eight):
 def test_a_shutdown_ends_what_waits_in_a_share(gate):
     executor = DaemonThreads(1)
     shares = Shares(executor)
-    running = shares.of("one").submit(gate.wait, 30)
+    begun = threading.Event()
+
+    def work():
+        begun.set()
+        return gate.wait(30)
+
+    running = shares.of("one").submit(work)
+    assert begun.wait(30)
     other, another = (shares.of(who).submit(abs, -1) for who in ("two", "one"))
     executor.shutdown(cancel_futures=True)
     with pytest.raises(CancelledError):

@@ -14,12 +14,13 @@
         No buffers: the constant `numpy.ma.masked`.
 
 The dtypes are those of `bridge.codecs.dtypes`. An array that is contiguous in neither order is
-copied once and comes back in C order. Items are not looked at: a bool may be any byte, and numpy's
-fixed-width text may hold what is not Unicode, as both may in memory.
+copied once and comes back in C order. Items are not looked at: a bool may be any byte, as in memory. Only
+numpy's fixed-width text is, wherever it stands in a dtype: `decode` refuses what is beyond Unicode.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from math import prod
 from typing import Any, TypeAlias
@@ -151,12 +152,40 @@ def _decode_array(descriptor: Descriptor, reader: BufferReader) -> _Array:
     if isinstance(dtype, np.dtypes.StringDType):
         return _take_strings(dtype, prod(shape), reader).reshape(shape, order=order)
     data = reader.take(nbytes_of(shape, dtype))
-    if dtype.kind == "U" and len(data):
-        # numpy raises SystemError when such an item is looked at.
-        points = np.frombuffer(data, np.dtype(np.uint32).newbyteorder(dtype.byteorder))
-        if points.max() > MAX_CODE_POINT:
-            raise WireError(f"the text holds {int(points.max()):#x}, which is no character")
+    _check_text(dtype, data)
     return np.ndarray(shape, dtype, data, order=order)
+
+
+def _check_text(dtype: np.dtype[Any], data: Buffer) -> None:
+    """Refuse code points beyond Unicode in items of a dtype, and in their fields.
+
+    numpy hands them to Python, where they make strings that cannot be, or a SystemError.
+    """
+    if dtype.kind not in "UV" or not len(data):
+        return
+    for order, offset, axes in _text_in(dtype, 0, ((len(data) // dtype.itemsize, dtype.itemsize),)):
+        lengths, strides = zip(*axes, strict=True)
+        points = np.ndarray(lengths, np.dtype(np.uint32).newbyteorder(order), data, offset, strides)
+        if (largest := int(points.max(initial=0))) > MAX_CODE_POINT:
+            raise WireError(f"the text holds {largest:#x}, which is no character")
+
+
+_Axes: TypeAlias = tuple[tuple[int, int], ...]
+
+
+def _text_in(dtype: np.dtype[Any], offset: int, axes: _Axes) -> Iterator[tuple[Any, int, _Axes]]:
+    """Yield where the code points lie: their byte order, the offset of the first, and (length, stride)s."""
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        # One axis for all of a sub-array's: they may be as many as numpy has.
+        if count := prod(shape):
+            yield from _text_in(base, offset, (*axes, (count, base.itemsize)))
+    elif dtype.names is not None:
+        for name in dtype.names:
+            part, start = dtype.fields[name][:2]  # type: ignore[index]
+            yield from _text_in(part, offset + start, axes)
+    elif dtype.kind == "U" and dtype.itemsize:
+        yield dtype.byteorder, offset, (*axes, (dtype.itemsize // 4, 4))
 
 
 def _string_buffers(items: _Array) -> list[Buffer]:
@@ -214,6 +243,7 @@ def _decode_scalar(descriptor: Descriptor, reader: BufferReader) -> Any:
             return np.str_(str(data, _UTF32[dtype.str[0]], "surrogatepass"))
         except UnicodeDecodeError as exc:
             raise WireError(f"a scalar of {dtype} is not Unicode: {exc.reason}") from exc
+    _check_text(dtype, data)
     return np.ndarray((), dtype, data)[()]
 
 

@@ -27,8 +27,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from bridge.codecs import Buffer, BufferReader, Descriptor, field
+from bridge.codecs import Buffer, BufferReader, Descriptor, count, field
 from bridge.codecs.dtypes import MAX_LENGTH, Wire, decode_shape, from_wire, raw_from_wire, to_wire
+from bridge.codecs.weight import items_without_bytes
 from bridge.errors import EncodeError, WireError
 
 __all__ = ["array_from", "decode", "decode_shape", "encode", "flat_bytes", "nbytes_of"]
@@ -132,6 +133,7 @@ def flat_bytes(array: _Array) -> Buffer:
 def _encode_array(array: _Array, buffers: list[Buffer]) -> Descriptor:
     wire = to_wire(array.dtype)
     order: Any = "F" if array.flags.fnc else "C"
+    count(buffers, "free", items_without_bytes(array.shape, array.dtype))
     if isinstance(array.dtype, np.dtypes.StringDType):
         buffers += _string_buffers(array.ravel(order=order))
     else:
@@ -149,6 +151,7 @@ def _decode_array(descriptor: Descriptor, reader: BufferReader) -> _Array:
     # numpy counts like this, also where an array is empty.
     if prod(length or 1 for length in shape) * max(dtype.itemsize, 1) > MAX_LENGTH:
         raise WireError(f"an array of {dtype} and the shape {shape} is larger than numpy allows")
+    reader.count("free", items_without_bytes(shape, dtype))
     if isinstance(dtype, np.dtypes.StringDType):
         return _take_strings(dtype, prod(shape), reader).reshape(shape, order=order)
     data = reader.take(nbytes_of(shape, dtype))
@@ -178,8 +181,8 @@ def _text_in(dtype: np.dtype[Any], offset: int, axes: _Axes) -> Iterator[tuple[A
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         # One axis for all of a sub-array's: they may be as many as numpy has.
-        if count := prod(shape):
-            yield from _text_in(base, offset, (*axes, (count, base.itemsize)))
+        if length := prod(shape):
+            yield from _text_in(base, offset, (*axes, (length, base.itemsize)))
     elif dtype.names is not None:
         for name in dtype.names:
             part, start = dtype.fields[name][:2]  # type: ignore[index]
@@ -197,12 +200,12 @@ def _string_buffers(items: _Array) -> list[Buffer]:
     return [memoryview(bits), flat_bytes(offsets), memoryview(b"".join(filter(None, texts)))]
 
 
-def _take_strings(dtype: np.dtypes.StringDType, count: int, reader: BufferReader) -> _Array:
+def _take_strings(dtype: np.dtypes.StringDType, length: int, reader: BufferReader) -> _Array:
     bits = reader.take()
-    offsets = np.ndarray(count + 1, "<i8", reader.take((count + 1) * 8))
+    offsets = np.ndarray(length + 1, "<i8", reader.take((length + 1) * 8))
     data = reader.take()
-    if bits.nbytes not in (0, (count + 7) // 8):
-        raise WireError(f"{bits.nbytes} bytes of bits say which of {count} strings are missing")
+    if bits.nbytes not in (0, (length + 7) // 8):
+        raise WireError(f"{bits.nbytes} bytes of bits say which of {length} strings are missing")
     if offsets[0] != 0 or offsets[-1] != data.nbytes or (offsets[1:] < offsets[:-1]).any():
         raise WireError(f"the offsets of the strings do not rise from 0 to {data.nbytes}")
     try:
@@ -212,7 +215,7 @@ def _take_strings(dtype: np.dtypes.StringDType, count: int, reader: BufferReader
     if bits.nbytes:
         if not hasattr(dtype, "na_object"):
             raise WireError("strings are missing, but their dtype has no na_object")
-        present = np.unpackbits(np.frombuffer(bits, np.uint8), count=count, bitorder="little")
+        present = np.unpackbits(np.frombuffer(bits, np.uint8), count=length, bitorder="little")
         for i in np.flatnonzero(present == 0).tolist():
             items[i] = dtype.na_object
     return np.array(items, dtype)
@@ -229,12 +232,14 @@ def _encode_scalar(scalar: np.generic, buffers: list[Buffer]) -> Descriptor:
         wire, data = to_wire(scalar.dtype), scalar.tobytes()
     else:
         raise _loses_its_class(scalar, "x.dtype.type(x)")
+    count(buffers, "free", items_without_bytes((), scalar.dtype))
     buffers.append(memoryview(data))
     return {"kind": "scalar", "dtype": wire}
 
 
 def _decode_scalar(descriptor: Descriptor, reader: BufferReader) -> Any:
     dtype = raw_from_wire(field(descriptor, "dtype", str, list, dict))
+    reader.count("free", items_without_bytes((), dtype))
     data = reader.take(dtype.itemsize)
     if dtype.kind == "S":
         return np.bytes_(data)

@@ -33,7 +33,7 @@ import numpy as np
 
 from bridge.codecs import strict_json
 from bridge.codecs.weight import Weight
-from bridge.errors import EncodeError, WireError, remote_error
+from bridge.errors import BridgeError, EncodeError, WireError, remote_error
 
 __all__ = [
     "CODECS",
@@ -281,9 +281,14 @@ def decode(descriptor: Any, buffers: Sequence[Any]) -> Any:
     ------
     WireError
         If they do not fit each other, or break a rule of the format.
+    RemoteError
+        ``too_large`` if this computer has no memory for the object; also a `MemoryError`.
     """
     reader = BufferReader(buffers)
-    obj = decode_from(descriptor, reader)
+    try:
+        obj = decode_from(descriptor, reader)
+    except MemoryError as exc:
+        raise _no_memory(f"{reader.nbytes} bytes came, and there is no memory to rebuild them") from exc
     reader.finish()
     return obj
 
@@ -316,11 +321,7 @@ def allocate(descriptor: Any, lengths: Sequence[int]) -> list[Buffer]:
             return [region[end - n : end] for n, end in zip(lengths, ends, strict=True)]
         return [_room(n) for n in lengths]
     except MemoryError as exc:
-        raise remote_error(
-            "too_large",
-            f"{sum(lengths)} bytes are to come, and there is no memory for them here; take a part at a time",
-            "MemoryError",
-        ) from exc
+        raise _no_memory(f"{sum(lengths)} bytes are to come, and there is no memory for them") from exc
 
 
 def decode_from(descriptor: Any, reader: BufferReader) -> Any:
@@ -366,6 +367,10 @@ def field(descriptor: Any, key: str, *types: type) -> Any:
         expected = " or ".join(t.__name__ for t in types)
         raise WireError(f"{key!r} is {str(value)[:40]!r}; expected {expected}")
     return value
+
+
+def _no_memory(what: str) -> BridgeError:
+    return remote_error("too_large", f"{what} here; take a part at a time", "MemoryError")
 
 
 def _codec_for(cls: type) -> Codec | None:

@@ -31,16 +31,20 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from bridge.errors import EncodeError, WireError, remote_error
+from bridge.codecs import strict_json
+from bridge.codecs.weight import Weight
+from bridge.errors import BridgeError, EncodeError, WireError, remote_error
 
 __all__ = [
     "CODECS",
     "Allocate",
     "Buffer",
     "BufferReader",
+    "Buffers",
     "Descriptor",
     "Encoded",
     "allocate",
+    "count",
     "decode",
     "decode_from",
     "encode",
@@ -105,6 +109,19 @@ _BY_KIND = {kind: codec for codec in CODECS for kind in codec.kinds}
 _BY_PACKAGE = {package: codec for codec in CODECS for package in codec.packages}
 
 
+class Buffers(list[Buffer]):
+    """The buffers of one message that is being made, and what it stands for beyond them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = Weight()
+
+    def check(self) -> None:
+        """Raise `EncodeError` if the message stands for more than the other side takes."""
+        if fault := self.weight.fault(sum(map(len, self))):
+            raise EncodeError(f"this object has {fault}; send it in parts")
+
+
 class BufferReader:
     """The buffers of one message: each is taken once, in order.
 
@@ -119,6 +136,26 @@ class BufferReader:
         self._buffers = buffers
         self._next = 0
         self._depth = 0
+        self._weight = Weight()
+
+    @property
+    def nbytes(self) -> int:
+        """Of all buffers, taken or not."""
+        return sum(memoryview(buffer).nbytes for buffer in self._buffers)
+
+    def count(self, what: str, count: int) -> None:
+        """Count what the message stands for beyond its bytes, before memory is taken for it.
+
+        Raises
+        ------
+        WireError
+            If it is more than `weight.LIMITS` allow.
+        """
+        if count:
+            self._weight.add(what, count)
+            # All buffers are looked at only where it is too much for none.
+            if self._weight.fault(0) and (fault := self._weight.fault(self.nbytes)):
+                raise WireError(f"the object has {fault}", code="too_large")
 
     def take(self, nbytes: int | None = None) -> Buffer:
         """Return the next buffer.
@@ -149,6 +186,18 @@ class BufferReader:
         if view.nbytes < COPY_BELOW or view.readonly or not _is_aligned(view):
             return _copy(view)
         return view
+
+    def take_json(self) -> Any:
+        """Return the value of the next buffer, which is JSON text.
+
+        Raises
+        ------
+        WireError
+            If it is not, or holds too many values.
+        """
+        text = bytes(self.take())
+        self.count("values", strict_json.values_in(text))
+        return strict_json.loads(text)
 
     def take_raw(self, count: int) -> list[Buffer]:
         """Return the next `count` buffers as they came: not copied, perhaps read-only or unaligned.
@@ -185,13 +234,21 @@ def encode(obj: Any) -> Encoded:
     EncodeError
         If the object cannot travel exactly.
     """
-    buffers: list[Buffer] = []
+    buffers = Buffers()
     try:
-        return Encoded(encode_into(obj, buffers), buffers)
+        descriptor = encode_into(obj, buffers)
     except RecursionError:
         raise EncodeError(
             f"this {type(obj).__name__} is nested too deeply, or contains itself; send it in parts"
         ) from None
+    buffers.check()
+    return Encoded(descriptor, buffers)
+
+
+def count(buffers: list[Buffer], what: str, number: int) -> None:
+    """Count what the message of these buffers stands for beyond its bytes: one of `weight.LIMITS`."""
+    if isinstance(buffers, Buffers):
+        buffers.weight.add(what, number)
 
 
 def encode_into(obj: Any, buffers: list[Buffer]) -> Descriptor:
@@ -224,9 +281,14 @@ def decode(descriptor: Any, buffers: Sequence[Any]) -> Any:
     ------
     WireError
         If they do not fit each other, or break a rule of the format.
+    RemoteError
+        ``too_large`` if this computer has no memory for the object; also a `MemoryError`.
     """
     reader = BufferReader(buffers)
-    obj = decode_from(descriptor, reader)
+    try:
+        obj = decode_from(descriptor, reader)
+    except MemoryError as exc:
+        raise _no_memory(f"{reader.nbytes} bytes came, and there is no memory to rebuild them") from exc
     reader.finish()
     return obj
 
@@ -259,11 +321,7 @@ def allocate(descriptor: Any, lengths: Sequence[int]) -> list[Buffer]:
             return [region[end - n : end] for n, end in zip(lengths, ends, strict=True)]
         return [_room(n) for n in lengths]
     except MemoryError as exc:
-        raise remote_error(
-            "too_large",
-            f"{sum(lengths)} bytes are to come, and there is no memory for them here; take a part at a time",
-            "MemoryError",
-        ) from exc
+        raise _no_memory(f"{sum(lengths)} bytes are to come, and there is no memory for them") from exc
 
 
 def decode_from(descriptor: Any, reader: BufferReader) -> Any:
@@ -309,6 +367,10 @@ def field(descriptor: Any, key: str, *types: type) -> Any:
         expected = " or ".join(t.__name__ for t in types)
         raise WireError(f"{key!r} is {str(value)[:40]!r}; expected {expected}")
     return value
+
+
+def _no_memory(what: str) -> BridgeError:
+    return remote_error("too_large", f"{what} here; take a part at a time", "MemoryError")
 
 
 def _codec_for(cls: type) -> Codec | None:

@@ -14,20 +14,22 @@
         No buffers: the constant `numpy.ma.masked`.
 
 The dtypes are those of `bridge.codecs.dtypes`. An array that is contiguous in neither order is
-copied once and comes back in C order. Items are not looked at: a bool may be any byte, and numpy's
-fixed-width text may hold what is not Unicode, as both may in memory.
+copied once and comes back in C order. Items are not looked at: a bool may be any byte, as in memory. Only
+numpy's fixed-width text is, wherever it stands in a dtype: `decode` refuses what is beyond Unicode.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from bridge.codecs import Buffer, BufferReader, Descriptor, field
+from bridge.codecs import Buffer, BufferReader, Descriptor, count, field
 from bridge.codecs.dtypes import MAX_LENGTH, Wire, decode_shape, from_wire, raw_from_wire, to_wire
+from bridge.codecs.weight import items_without_bytes
 from bridge.errors import EncodeError, WireError
 
 __all__ = ["array_from", "decode", "decode_shape", "encode", "flat_bytes", "nbytes_of"]
@@ -131,6 +133,7 @@ def flat_bytes(array: _Array) -> Buffer:
 def _encode_array(array: _Array, buffers: list[Buffer]) -> Descriptor:
     wire = to_wire(array.dtype)
     order: Any = "F" if array.flags.fnc else "C"
+    count(buffers, "free", items_without_bytes(array.shape, array.dtype))
     if isinstance(array.dtype, np.dtypes.StringDType):
         buffers += _string_buffers(array.ravel(order=order))
     else:
@@ -148,15 +151,44 @@ def _decode_array(descriptor: Descriptor, reader: BufferReader) -> _Array:
     # numpy counts like this, also where an array is empty.
     if prod(length or 1 for length in shape) * max(dtype.itemsize, 1) > MAX_LENGTH:
         raise WireError(f"an array of {dtype} and the shape {shape} is larger than numpy allows")
+    reader.count("free", items_without_bytes(shape, dtype))
     if isinstance(dtype, np.dtypes.StringDType):
         return _take_strings(dtype, prod(shape), reader).reshape(shape, order=order)
     data = reader.take(nbytes_of(shape, dtype))
-    if dtype.kind == "U" and len(data):
-        # numpy raises SystemError when such an item is looked at.
-        points = np.frombuffer(data, np.dtype(np.uint32).newbyteorder(dtype.byteorder))
-        if points.max() > MAX_CODE_POINT:
-            raise WireError(f"the text holds {int(points.max()):#x}, which is no character")
+    _check_text(dtype, data)
     return np.ndarray(shape, dtype, data, order=order)
+
+
+def _check_text(dtype: np.dtype[Any], data: Buffer) -> None:
+    """Refuse code points beyond Unicode in items of a dtype, and in their fields.
+
+    numpy hands them to Python, where they make strings that cannot be, or a SystemError.
+    """
+    if dtype.kind not in "UV" or not len(data):
+        return
+    for order, offset, axes in _text_in(dtype, 0, ((len(data) // dtype.itemsize, dtype.itemsize),)):
+        lengths, strides = zip(*axes, strict=True)
+        points = np.ndarray(lengths, np.dtype(np.uint32).newbyteorder(order), data, offset, strides)
+        if (largest := int(points.max(initial=0))) > MAX_CODE_POINT:
+            raise WireError(f"the text holds {largest:#x}, which is no character")
+
+
+_Axes: TypeAlias = tuple[tuple[int, int], ...]
+
+
+def _text_in(dtype: np.dtype[Any], offset: int, axes: _Axes) -> Iterator[tuple[Any, int, _Axes]]:
+    """Yield where the code points lie: their byte order, the offset of the first, and (length, stride)s."""
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        # One axis for all of a sub-array's: they may be as many as numpy has.
+        if length := prod(shape):
+            yield from _text_in(base, offset, (*axes, (length, base.itemsize)))
+    elif dtype.names is not None:
+        for name in dtype.names:
+            part, start = dtype.fields[name][:2]  # type: ignore[index]
+            yield from _text_in(part, offset + start, axes)
+    elif dtype.kind == "U" and dtype.itemsize:
+        yield dtype.byteorder, offset, (*axes, (dtype.itemsize // 4, 4))
 
 
 def _string_buffers(items: _Array) -> list[Buffer]:
@@ -168,12 +200,12 @@ def _string_buffers(items: _Array) -> list[Buffer]:
     return [memoryview(bits), flat_bytes(offsets), memoryview(b"".join(filter(None, texts)))]
 
 
-def _take_strings(dtype: np.dtypes.StringDType, count: int, reader: BufferReader) -> _Array:
+def _take_strings(dtype: np.dtypes.StringDType, length: int, reader: BufferReader) -> _Array:
     bits = reader.take()
-    offsets = np.ndarray(count + 1, "<i8", reader.take((count + 1) * 8))
+    offsets = np.ndarray(length + 1, "<i8", reader.take((length + 1) * 8))
     data = reader.take()
-    if bits.nbytes not in (0, (count + 7) // 8):
-        raise WireError(f"{bits.nbytes} bytes of bits say which of {count} strings are missing")
+    if bits.nbytes not in (0, (length + 7) // 8):
+        raise WireError(f"{bits.nbytes} bytes of bits say which of {length} strings are missing")
     if offsets[0] != 0 or offsets[-1] != data.nbytes or (offsets[1:] < offsets[:-1]).any():
         raise WireError(f"the offsets of the strings do not rise from 0 to {data.nbytes}")
     try:
@@ -183,7 +215,7 @@ def _take_strings(dtype: np.dtypes.StringDType, count: int, reader: BufferReader
     if bits.nbytes:
         if not hasattr(dtype, "na_object"):
             raise WireError("strings are missing, but their dtype has no na_object")
-        present = np.unpackbits(np.frombuffer(bits, np.uint8), count=count, bitorder="little")
+        present = np.unpackbits(np.frombuffer(bits, np.uint8), count=length, bitorder="little")
         for i in np.flatnonzero(present == 0).tolist():
             items[i] = dtype.na_object
     return np.array(items, dtype)
@@ -200,12 +232,14 @@ def _encode_scalar(scalar: np.generic, buffers: list[Buffer]) -> Descriptor:
         wire, data = to_wire(scalar.dtype), scalar.tobytes()
     else:
         raise _loses_its_class(scalar, "x.dtype.type(x)")
+    count(buffers, "free", items_without_bytes((), scalar.dtype))
     buffers.append(memoryview(data))
     return {"kind": "scalar", "dtype": wire}
 
 
 def _decode_scalar(descriptor: Descriptor, reader: BufferReader) -> Any:
     dtype = raw_from_wire(field(descriptor, "dtype", str, list, dict))
+    reader.count("free", items_without_bytes((), dtype))
     data = reader.take(dtype.itemsize)
     if dtype.kind == "S":
         return np.bytes_(data)
@@ -214,6 +248,7 @@ def _decode_scalar(descriptor: Descriptor, reader: BufferReader) -> Any:
             return np.str_(str(data, _UTF32[dtype.str[0]], "surrogatepass"))
         except UnicodeDecodeError as exc:
             raise WireError(f"a scalar of {dtype} is not Unicode: {exc.reason}") from exc
+    _check_text(dtype, data)
     return np.ndarray((), dtype, data)[()]
 
 

@@ -30,7 +30,7 @@ import pandas as pd
 import pyarrow as pa
 from pandas._libs.sparse import BlockIndex, IntIndex
 
-from bridge.codecs import Buffer, BufferReader, Descriptor, decode_from, encode_into, field
+from bridge.codecs import Buffer, BufferReader, Descriptor, count, decode_from, encode_into, field
 from bridge.codecs.offsets import PERIODS, decode_offset, encode_offset
 from bridge.codecs.text import decode_text, encode_text
 from bridge.codecs.values import (
@@ -227,6 +227,7 @@ def _decode_interval(descriptor: Descriptor, reader: BufferReader) -> Any:
 
 def _encode_sparse(values: Any, buffers: list[Buffer]) -> Descriptor:
     index: Any = values.sp_index
+    count(buffers, "rows", len(values))
     fields = {
         "length": len(values),
         "fill": encode_into(values.dtype.fill_value, buffers),
@@ -241,6 +242,7 @@ def _encode_sparse(values: Any, buffers: list[Buffer]) -> Descriptor:
 def _decode_sparse(descriptor: Descriptor, reader: BufferReader) -> Any:
     length = field(descriptor, "length", int)
     check(0 <= length <= MAX_SPARSE, f"a sparse array is {length} long; at most {MAX_SPARSE}")
+    reader.count("rows", length)
     fill = decode_from(descriptor.get("fill"), reader)
     values = decode_values(descriptor.get("values"), reader)
     check(

@@ -27,7 +27,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from bridge.codecs import Buffer, BufferReader, Descriptor, decode_from, encode_into, field, strict_json
+from bridge.codecs import (
+    Buffer,
+    BufferReader,
+    Descriptor,
+    count,
+    decode_from,
+    encode_into,
+    field,
+    strict_json,
+)
 from bridge.codecs.extension import decode_extension, encode_extension
 from bridge.codecs.index import CLASSES, decode_index, decode_name, encode_index, encode_name
 from bridge.codecs.scalars import SCALARS, decode_scalar, encode_scalar
@@ -39,7 +48,7 @@ __all__ = ["decode", "encode"]
 # Longer JSON text of the blocks travels as a buffer: headers stay small.
 MAX_INLINE = 16 * 1024
 
-# pandas takes 16 bytes for each column, also where a message has none for it.
+# Of one frame, as `weight` limits those of all frames in a message.
 MAX_COLUMNS = 2**22
 
 
@@ -93,20 +102,21 @@ def _encode_frame(frame: pd.DataFrame, buffers: list[Buffer]) -> Descriptor:
             f"the frame has {frame.shape[1]} columns; at most {MAX_COLUMNS} can be sent: "
             "transpose it, or send frame.to_numpy()"
         )
+    count(buffers, *_claims(*frame.shape))
     descriptor: Descriptor = {
         "kind": "frame",
         "index": _encode_axis("index", frame.index, buffers),
         "columns": _encode_axis("columns", frame.columns, buffers),
     }
-    block_buffers: list[Buffer] = []
-    blocks = list(_encode_blocks(frame, block_buffers))
+    start = len(buffers)
+    blocks = list(_encode_blocks(frame, buffers))
     text = strict_json.dumps(blocks)
     if len(text) <= MAX_INLINE:
         descriptor["blocks"] = blocks
     else:
         descriptor["blocks"] = None
-        buffers.append(memoryview(text))
-    buffers.extend(block_buffers)
+        count(buffers, "values", strict_json.values_in(text))
+        buffers.insert(start, memoryview(text))
     return {**descriptor, **_encode_extras(frame, buffers)}
 
 
@@ -114,14 +124,20 @@ def _decode_frame(descriptor: Descriptor, reader: BufferReader) -> pd.DataFrame:
     index = _decode_axis(descriptor.get("index"), reader)
     columns = _decode_axis(descriptor.get("columns"), reader)
     check(len(columns) <= MAX_COLUMNS, f"the frame has {len(columns)} columns; at most {MAX_COLUMNS}")
+    reader.count(*_claims(len(index), len(columns)))
     blocks = field(descriptor, "blocks", list, type(None))
     if blocks is None:
-        blocks = strict_json.loads(reader.take())
+        blocks = reader.take_json()
         check(type(blocks) is list, "the blocks of a frame are not a list")
     decoded = _decode_blocks(blocks, reader, len(index), len(columns))
     frame = _frame_from_blocks(decoded, index, columns)
     _decode_extras(frame, descriptor, reader)
     return frame
+
+
+def _claims(rows: int, width: int) -> tuple[str, int]:
+    # Rows of no columns have labels only, which may be a range.
+    return ("columns", width) if width else ("rows", rows)
 
 
 def _encode_series(series: pd.Series[Any], buffers: list[Buffer]) -> Descriptor:

@@ -43,6 +43,7 @@ from bridge.codecs import (
     Buffer,
     BufferReader,
     Descriptor,
+    count,
     decode_from,
     encode_into,
     strict_json,
@@ -87,8 +88,8 @@ def encode(obj: Any, buffers: list[Buffer]) -> Descriptor:
     encoder = _ENCODERS.get(type(obj))
     if encoder is None:
         raise EncodeError(_refusal(obj))
-    leaves: list[Buffer] = []
-    value = encoder(obj, leaves, 0)
+    start = len(buffers)
+    value = encoder(obj, buffers, 0)
     try:
         text = strict_json.dumps(value)
     except UnicodeEncodeError as exc:
@@ -101,8 +102,8 @@ def encode(obj: Any, buffers: list[Buffer]) -> Descriptor:
     else:
         descriptor = {"kind": "tree"}
         # Filled up with spaces, so that an array that follows in the same memory is aligned.
-        buffers.append(memoryview(text + b" " * (-len(text) % ALIGNMENT)))
-    buffers.extend(leaves)
+        count(buffers, "values", strict_json.values_in(text))
+        buffers.insert(start, memoryview(text + b" " * (-len(text) % ALIGNMENT)))
     return descriptor
 
 
@@ -114,7 +115,7 @@ def decode(descriptor: Descriptor, reader: BufferReader) -> Any:
     WireError
         If a value breaks a rule of the module's docstring.
     """
-    value = descriptor["value"] if "value" in descriptor else strict_json.loads(reader.take())
+    value = descriptor["value"] if "value" in descriptor else reader.take_json()
     return _decode(value, reader)
 
 

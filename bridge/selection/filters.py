@@ -67,6 +67,9 @@ MAX_GUESSED = 10_000
 MAX_GUESSED_CHARS = 100
 MAX_LISTED = 10
 
+# Bytes of a sparse column when each of its rows has a value: as many as an answer may have.
+MAX_DENSE = 256 * 1024 * 1024
+
 # Operators with one value, by the function of pyarrow.compute that each one is.
 COMPARISONS = {
     "=": "equal",
@@ -425,6 +428,7 @@ def _arrow_of(label: Any, series: pd.Series[Any]) -> pa.ChunkedArray:
     if isinstance(dtype, pd.DatetimeTZDtype):
         series = series.dt.tz_convert("UTC")  # Arrow does not know every zone that pandas does
     elif isinstance(dtype, pd.SparseDtype):
+        _check_dense(label, len(series) * np.dtype(dtype.subtype).itemsize)
         series = pd.Series(series.to_numpy())
     elif isinstance(dtype, np.dtype) and not dtype.isnative:
         series = series.astype(dtype.newbyteorder("="))
@@ -436,6 +440,14 @@ def _arrow_of(label: Any, series: pd.Series[Any]) -> pa.ChunkedArray:
     if isinstance(dtype, np.dtype) and dtype.hasobject and pa.types.is_temporal(data.type):
         _check_objects(label, series, data)
     return data
+
+
+def _check_dense(label: Any, nbytes: int) -> None:
+    if nbytes > MAX_DENSE:  # in its sparse form it may have had a few bytes
+        raise ValueError(
+            f"column {shown(label)} is sparse, and to compare its rows takes {nbytes} bytes, more than "
+            f"{MAX_DENSE}; filter by other columns, or read it and filter there"
+        )
 
 
 def _check_objects(label: Any, series: pd.Series[Any], data: pa.ChunkedArray) -> None:

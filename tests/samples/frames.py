@@ -273,7 +273,7 @@ FRAMES: dict[str, Callable[[], Any]] = {
     ),
     "nothing": pd.DataFrame,
     "no columns": lambda: pd.DataFrame(index=[3, 1]),
-    "no columns, endless rows": lambda: pd.DataFrame(index=pd.RangeIndex(2**40)),
+    "no columns, many rows": lambda: pd.DataFrame(index=pd.RangeIndex(10_000)),
     "no rows": lambda: _rich(3).iloc[:0],
     "no rows, no dtypes": lambda: pd.DataFrame(columns=["a", "b"]),
     "one cell": lambda: pd.DataFrame({"a": [1]}),
@@ -420,6 +420,10 @@ def _with_opaque_attrs() -> Any:
 # What does not come back identical, and a word that the error has to say.
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a subclass of DataFrame": (lambda: Subframe({"a": [1]}), "DataFrame(obj)"),
+    "no columns, endless rows": (
+        lambda: pd.DataFrame(index=pd.RangeIndex(2**40)),
+        "rows that have no bytes",
+    ),
     "cells of an unknown class": (lambda: pd.DataFrame({"a": [1], "b": [Opaque()]}), "'b'"),
     "their rows": (
         lambda: pd.DataFrame({"b": ["x", Opaque(), 1, Opaque()]}),

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from bridge import codecs
 from bridge.codecs import array
+from bridge.codecs.dtypes import from_wire
 from bridge.errors import EncodeError, WireError
 from tests.check import check_codec, check_refused
 from tests.samples import arrays
@@ -262,6 +263,49 @@ def _offsets(*values: int) -> bytes:
 def test_what_does_not_fit_together_is_a_wire_error(descriptor, buffers):
     with pytest.raises(WireError):
         codecs.decode(descriptor, buffers)
+
+
+U3 = [["n", "|i1", []], ["t", "<U3", []]]
+BEYOND = {"<": b"\x00\x00\x11\x00", ">": b"\x00\x11\x00\x00"}
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "<U2",
+        ">U2",
+        U3,
+        [["t", ">U3", []]],
+        [["n", "<i8", []], ["t", "<U1", [2, 2]]],
+        [["outer", [["inner", U3, [2]], ["n", "|i1", []]], [3]]],
+        [["n", "|V0", []], ["e", "<U0", []], ["z", "<U1", [0, 3]], ["t", "<U1", []]],
+        {"fields": [["t", "<U1", [], 8, "title"]], "itemsize": 17, "align": False},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["array", "scalar", "masked", "fill"])
+def test_text_beyond_unicode_is_refused_wherever_it_stands(dtype, kind):
+    item = from_wire(dtype)
+    order = ">" if ">" in str(dtype) else "<"
+    # The last character of the last text of an item.
+    end = item.itemsize if item.itemsize != 17 else 12
+    end -= 1 if "inner" in str(dtype) else 0  # the field behind it
+    bad = bytes(end - 4) + BEYOND[order] + bytes(item.itemsize - end)
+    last = np.array(0x10FFFF, f"{order}u4").tobytes()
+    largest = bytes(end - 4) + last + bytes(item.itemsize - end)
+    one = {**ARRAY, "dtype": dtype, "shape": [], "order": "C"}
+    two = {**one, "shape": [2]}
+    whole = {"kind": "masked", "data": two, "mask": None, "fill": one, "hard": False}
+    bodies = {
+        "array": (two, [bytes(item.itemsize) + bad], [bytes(item.itemsize) + largest]),
+        "scalar": ({"kind": "scalar", "dtype": dtype}, [bad], [largest]),
+        "masked": ({**whole, "fill": None}, [bad + bad], [largest + largest]),
+        "fill": (whole, [bytes(2 * item.itemsize), bad], [bytes(2 * item.itemsize), largest]),
+    }
+    descriptor, refused, taken = bodies[kind]
+    codecs.decode(descriptor, taken)
+    with pytest.raises(WireError, match=r"Unicode|no character"):
+        codecs.decode(descriptor, refused)
 
 
 def test_a_claim_costs_no_memory():

@@ -261,6 +261,24 @@ def test_room_for_an_object_is_writable_and_what_it_is_decoded_into():
     np.testing.assert_array_equal(result, sent)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_object_that_memory_does_not_hold_is_too_large():
+    code = (
+        "import resource, numpy as np\n"
+        "from bridge import codecs\n"
+        "from bridge.errors import BridgeError\n"
+        "descriptor, (buffer,) = codecs.encode(np.zeros(2**28, 'u1'))\n"
+        "in_use = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**27,) * 2)\n"
+        "try:\n"
+        "    codecs.decode(descriptor, [buffer.toreadonly()])\n"
+        "except BridgeError as error:\n"
+        "    print(error.code, isinstance(error, MemoryError), error)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.startswith("too_large True 268435456 bytes came, and there is no memory")
+
+
 def test_a_descriptor_is_strict_json_of_one_line():
     for make in (*arrays.SAMPLES.values(), *sparse.SAMPLES.values()):
         text = strict_json.dumps(codecs.encode(make()).descriptor)

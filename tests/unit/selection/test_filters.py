@@ -497,3 +497,13 @@ def test_checked_filters_are_left_as_they_are():
     filters = check_filters([("a", "in", [1]), ("b", "is null")])
     assert check_filters(filters) == filters
     assert check_filters([]) is None
+
+
+def test_a_sparse_column_that_would_be_too_large_when_dense_is_not_filtered_by(monkeypatch):
+    frame = pd.DataFrame({"a": pd.arrays.SparseArray(np.arange(100.0) // 99)})
+    assert frame_mask(frame, travel([("a", ">", 0)])).sum() == 1
+    monkeypatch.setattr("bridge.selection.filters.MAX_DENSE", 799)
+    with pytest.raises(
+        ValueError, match=r"column 'a' is sparse, .* takes 800 bytes, more than 799; filter by"
+    ):
+        frame_mask(frame, travel([("a", ">", 0)]))

@@ -243,34 +243,6 @@ class Service(Catalogue):
 
         return reply_and_audit
 
-    def _audited(self, request: Request, reply: ReplyWith) -> ReplyWith:
-        """Return a way to reply that also writes who asked what, and what came of it."""
-        start = time.monotonic()
-        name = request.keys.get("name", "")
-        nbytes = sum(map(len, request.buffers))
-        if request.op == "done":
-            upload = self._inbox.announced(own(request, request.keys.get("transfer", "")))
-            if upload is None:
-                return reply  # what was fetched is written about already
-            name, nbytes = upload[0]["name"], upload[1]
-        # An upload that is announced has changed nothing, and none of its bytes is there.
-        success = "ok" if request.lengths is None else "begun"
-
-        def reply_and_audit(frames: list[Frame]) -> None:
-            header = strict_json.loads(frames[0])
-            audit(
-                peer=request.peer.address,
-                key=request.peer.key,
-                op=request.op,
-                name=name,
-                nbytes=sum(header.get("buffers", ())) + nbytes,
-                ms=(time.monotonic() - start) * 1000,
-                outcome=header["error"]["code"] if "error" in header else success,
-            )
-            reply(frames)
-
-        return reply_and_audit
-
     def _takes_time(self, request: Request) -> bool:
         """Whether it takes files or the decoding of large arguments to begin with an answer."""
         op = request.op

@@ -250,7 +250,7 @@ _REQUIRED = {
 _KNOWN = {
     "hello": frozenset({"client"}),
     "list": frozenset({"after", "limit"}),
-    "describe": frozenset({"name"}),
+    "describe": frozenset({"name", "max_bytes"}),
     "get": frozenset({"name", "select", "as", "max_bytes"}),
     "call": frozenset({"name", "args", "as", "max_bytes", "call", "wait"}),
     "wait": frozenset({"call", "start", "wait", "max_bytes"}),

@@ -49,7 +49,7 @@ def values_in(text: bytes) -> int:
     Examples
     --------
     >>> values_in(b'[1,2,{"a,b":[]}]')
-    27
+    28
     """
     if _values_in(text) > FEW:
         text = _STRINGS.sub(b"", text)  # they may hold any of these characters

@@ -107,7 +107,7 @@ def check_array(
         if is_exact and came != expected:
             raise misfit(name, values, f"the shape {expected}", is_same=True)
     with contextlib.suppress(IndexError):
-        most = selection.array_result_shape(_longest(len(shape), index), index)
+        most = selection.array_result_shape(*_longest(len(shape), index))
         if len(most) == len(came) and any(n > m for n, m in zip(came, most, strict=True)):
             raise misfit(name, values, an(asked), is_same=True)
 
@@ -182,44 +182,49 @@ def most_rows(rows: slice | None) -> int | None:
     >>> most_rows(slice(2, 10, 3)), most_rows(slice(-5, None)), most_rows(slice(5, None))
     (3, 5, None)
     """
-    if rows is None:
-        return None
-    length = _length(rows)
-    return None if length is None else len(range(*rows.indices(length)))
+    return None if rows is None else _most(rows)
 
 
-def _longest(ndim: int, index: ArrayIndex) -> tuple[int, ...]:
-    """Return the shape of an array of which an index gives the most."""
+def _longest(ndim: int, index: ArrayIndex) -> tuple[tuple[int, ...], ArrayIndex]:
+    """Return the shape of an array of which an index gives the most, and an index that gives it."""
     used = [item for item in index if item is not None and item is not Ellipsis]
     place = next((i for i, item in enumerate(index) if item is Ellipsis), len(index))
     before = sum(item is not None for item in index[:place])
-    lengths = [LONG if (length := _length(item)) is None else length for item in used]
-    return (*lengths[:before], *[LONG] * (ndim - len(used)), *lengths[before:])
+    lengths = [_axis_of(item) for item in used]
+    shape = (*lengths[:before], *[LONG] * (ndim - len(used)), *lengths[before:])
+    return shape, tuple(slice(None) if isinstance(item, slice) else item for item in index)
 
 
-def _length(item: object) -> int | None:
-    """Return the length of an axis from which on an item of an index gives no more; None: it gives more."""
+def _axis_of(item: object) -> int:
+    """Return the length of an axis of which all is as much as an item of an index gives at most."""
     if isinstance(item, np.ndarray) and item.dtype == bool:
         return len(item)  # a mask fits no other
-    if not isinstance(item, slice):
-        return None
-    start, stop = item.start, item.stop
-    if item.step is not None and item.step < 0:
-        is_bounded = (
-            (stop is None or stop >= 0)
-            if start is not None and start >= 0
-            else (stop is not None and stop < 0)
-        )
+    most = _most(item) if isinstance(item, slice) else None
+    return LONG if most is None else most
+
+
+def _most(rows: slice) -> int | None:
+    """Return no less than a slice gives of an axis of any length; None: of a longer one it gives more.
+
+    A bound that counts from the end, and one that counts from the beginning, are anywhere to each other, but
+    no more lies between them than before the one, or behind the other.
+    """
+    start, stop, step = rows.start, rows.stop, 1 if rows.step is None else rows.step
+    if step < 0:
+        start = -1 if start is None else start
+        if start >= 0:
+            between = (
+                start + 1 if stop is None else start - stop if stop >= 0 else min(start, -stop - 2) + 1
+            )
+        else:
+            between = start - stop if stop is not None and stop < 0 else None
     else:
-        is_bounded = (
-            (stop is None or stop < 0)
-            if start is not None and start < 0
-            else (stop is not None and stop >= 0)
-        )
-    if not is_bounded:
-        return None
-    length: int = max(abs(bound) + 1 for bound in (start, stop) if bound is not None)
-    return length
+        start = 0 if start is None else start
+        if start < 0:
+            between = -start if stop is None else stop - start if stop < 0 else min(-start, stop)
+        else:
+            between = stop - start if stop is not None and stop >= 0 else None
+    return None if between is None else max(0, -(-between // abs(step)))
 
 
 def _like(values: Any, dtype: np.dtype[Any]) -> bool:

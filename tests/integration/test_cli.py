@@ -542,7 +542,10 @@ def channel_of(rows, message=ESC):
 
 ERROR = {"code": "failed", "message": ESC, "type": "ValueError", "traceback": ESC}
 SHOWN = {
-    "the text of an array": (server_of(ARRAY, np.array(ESC)), "get x"),
+    "the text of an array": (
+        server_of(ARRAY | {"dtype": np.array(ESC).dtype.str}, np.array(ESC)),
+        "get x",
+    ),
     "the name of an array": (server_of(ARRAY | {"name": ESC}, np.array("a")), "get x"),
     "the name of a table": (
         server_of(TABLE | {"name": ESC}, pa.table({"a": [1]}), pa.table({"a": [1]})[:0]),

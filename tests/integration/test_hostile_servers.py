@@ -250,10 +250,10 @@ def test_a_slice_that_is_answered_with_more_rows_than_it_has_is_refused():
 
 def test_an_array_of_nothing_is_no_longer_than_it_was_asked_for():
     for dtype in ("|V0", "|S0"):
-        descriptor = {"kind": "array", "dtype": dtype, "shape": [2**27], "order": "C"}
+        descriptor = {"kind": "array", "dtype": dtype, "shape": [2**25], "order": "C"}
         answer = reply(b"", object=descriptor, version="1", buffers=[0])
         entry = {**ARRAY_ENTRY, "dtype": dtype, "shape": [100], "nbytes": 0}
-        refused = pytest.raises(bridge.WireError, match=r"asked for .*\[0:100\] of 'x'.*134217728")
+        refused = pytest.raises(bridge.WireError, match=r"asked for .*\[0:100\] of 'x'.*33554432")
         with handle_of(entry, None, answer) as x, refused:
             x.peek()
 
@@ -274,7 +274,6 @@ NO_FORM_IN_POLARS = {
     "run ends": pa.RunEndEncodedArray.from_arrays(pa.array([1, 2], pa.int32()), pa.array([1, 2])),
     "lists of nothing": pa.array([[], []], pa.list_(pa.int32(), 0)),
     "bytes of no length": pa.array([b"", b""], pa.binary(0)),
-    "2**61 rows": pa.Array.from_buffers(pa.null(), 2**61, [None]),
 }
 
 

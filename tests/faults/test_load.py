@@ -151,7 +151,8 @@ def late_answers(url, request):
         return count
 
 
-LATE = 1500
+# Far more than the thousand that libzmq queues by itself and what the system's buffers may hold beside them.
+LATE = 3000
 
 
 def test_a_client_that_reads_late_gets_every_answer():

@@ -220,9 +220,8 @@ def encoded_as(form: str | None, obj: Any) -> Encoded:
 def _plan(source: Source, request: Request) -> Plan:
     select = request.keys.get("select")
     nbytes = sum(map(len, request.buffers))
-    if nbytes > MAX_SELECTION and not isinstance(
-        select, list
-    ):  # positions and masks are as many as there are
+    # Of an array, positions and masks are as many as it has rows.
+    if nbytes > MAX_SELECTION and not isinstance(select, list):
         raise WireError(
             f"the buffers of the selection have {nbytes} bytes; at most {MAX_SELECTION}: use several reads",
             code="too_large",

@@ -87,12 +87,8 @@ def _sweep(directory: Path) -> None:
 def _runs(file: Path) -> bool:
     try:
         os.kill(int(file.read_text("ascii")), 0)
-    except (
-        ProcessLookupError,
-        PermissionError,
-        ValueError,
-        OverflowError,
-    ):  # gone; or now somebody else's
+    # It is gone; or the number is somebody else's now, or never was one.
+    except (ProcessLookupError, PermissionError, ValueError, OverflowError):
         return False
     return True
 

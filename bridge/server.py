@@ -269,9 +269,8 @@ class Server(MutableMapping[str, Any]):
                     self._read_requests()
                     self._send_finished()
                     self._begin_held()
-                except (
-                    MemoryError
-                ):  # one message is lost; the others are served when there is memory again
+                except MemoryError:
+                    # One message is lost; the others are served when there is memory again.
                     _log.error("the server at %s has no memory for a message, and drops it", self.url)
             self._send_finished()
         except Exception:

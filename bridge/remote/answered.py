@@ -95,9 +95,8 @@ def check_array(
     if not is_item and not isinstance(values, np.ndarray | np.generic):
         raise error
     came = () if is_item else values.shape
-    with contextlib.suppress(
-        IndexError
-    ):  # it does not fit what was described, and fits what is there now
+    # An index that does not fit what was described may fit what is there now.
+    with contextlib.suppress(IndexError):
         expected = selection.array_result_shape(shape, index)
         described = len(came) == len(expected) and (
             is_item or values is np.ma.masked or _like(values, dtype)

@@ -27,6 +27,7 @@ from bridge.bench.run import ROUNDS
 from bridge.bench.serve import VERSION
 from bridge.cli import commands
 from bridge.errors import RemoteError, TransportError
+from tests import peers
 from tests.processes import ROOT
 
 
@@ -344,28 +345,15 @@ def client_of(url, answer, *, max_bytes):
             thread.join(10)
 
 
-@contextlib.contextmanager
 def answering(answers):
     """A server that answers what it is asked as it is told, and its address."""
-    with zmq.Context() as context, context.socket(zmq.REP) as rep:
-        rep.setsockopt(zmq.LINGER, 0)
-        port = rep.bind_to_random_port("tcp://127.0.0.1")
-        stopped = threading.Event()
 
-        def serve():
-            while not stopped.is_set():
-                if rep.poll(20):
-                    order = json.loads(rep.recv())
-                    told = answers.get(order["do"], answers.get("*", {}))
-                    rep.send(json.dumps({"zbridge_bench": VERSION, **told}).encode())
+    def answer(router, message):
+        peer, empty, order = message
+        told = answers.get(json.loads(order)["do"], answers.get("*", {}))
+        router.send_multipart([peer, empty, json.dumps({"zbridge_bench": VERSION, **told}).encode()])
 
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"tcp://127.0.0.1:{port}"
-        finally:
-            stopped.set()
-            thread.join()
+    return peers.router(answer)
 
 
 HELLO = {

@@ -172,14 +172,19 @@ def test_to_write_takes_the_servers_leave_and_the_keys():
     assert error(ask(service, "put", peer, name="theirs/x", **OPS["put"]))["code"] == "forbidden"
 
 
-def test_who_lost_a_right_while_it_sent_does_not_finish(service):
+def announce(service, name, peer):
+    """Begin to put one object in parts, under the token MARK."""
     begin = Request(
         id=1,
         op="put",
-        keys={"name": "run42/new", "object": ONE.descriptor, "transfer": MARK},
+        keys={"name": name, "object": ONE.descriptor, "transfer": MARK},
         lengths=[len(buffer) for buffer in ONE.buffers],
     )
-    service.handle(wire.pack_request(begin), LIMITED)
+    service.handle(wire.pack_request(begin), peer)
+
+
+def test_who_lost_a_right_while_it_sent_does_not_finish(service):
+    announce(service, "run42/new", LIMITED)
     ask(service, "part", transfer=MARK, offset=0, buffers=ONE.buffers)
     assert error(ask(service, "done", LIMITED_READER, transfer=MARK))["code"] == "forbidden"
     assert "run42/new" not in service
@@ -215,13 +220,7 @@ def test_a_transfer_is_there_for_whom_it_was_begun_alone(service, case):
 @pytest.mark.parametrize("case", STOLEN_BY)
 def test_what_is_being_put_is_there_for_whom_it_was_begun_alone(service, case):
     owner, thief = STOLEN_BY[case]
-    begin = Request(
-        id=1,
-        op="put",
-        keys={"name": "run42/new", "object": ONE.descriptor, "transfer": MARK},
-        lengths=[len(buffer) for buffer in ONE.buffers],
-    )
-    service.handle(wire.pack_request(begin), owner)
+    announce(service, "run42/new", owner)
     assert outcome(ask(service, "part", thief, transfer=MARK, offset=0, buffers=[b"x"])) == "expired"
     for op in ("cancel", "done"):
         ask(service, op, thief, transfer=MARK)
@@ -252,13 +251,7 @@ def test_no_token_reads_as_another_token_of_a_key_that_saw_more(service):
         yield from range(3)
 
     service.stream(count)
-    begin = Request(
-        id=1,
-        op="put",
-        keys={"name": "log1", "object": ONE.descriptor, "transfer": MARK},
-        lengths=[len(buffer) for buffer in ONE.buffers],
-    )
-    service.handle(wire.pack_request(begin), wide)
+    announce(service, "log1", wide)
     token = outcome(ask(service, "get", wide, name="log1", max_bytes=0))["transfer"]
     part = {"offset": 0, "length": 24}
     for forged in (f"{token}\0log1", f"{token}\0{ADA.key}\0log1", f"log1\0{token}"):

@@ -404,6 +404,7 @@ class Service(Catalogue):
             keys,
             time.monotonic(),
             request.peer.client,
+            count=len(request.lengths),
         )
         return reply_to(request, {})
 

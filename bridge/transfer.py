@@ -63,6 +63,9 @@ IDLE_SECONDS: Final = 60.0
 # Parts of what is put that may be smaller than the smallest window: each is remembered.
 MAX_SMALL_PARTS: Final = 1000
 
+# What a buffer takes beside its bytes, while it is filled: objects of Python and of numpy.
+BUFFER_COST: Final = 1024
+
 # A window in more pieces than this is joined into one: a frame costs more than copying a few bytes.
 MAX_PIECES: Final = 16
 
@@ -286,6 +289,8 @@ class Inbox:
         what: Any,
         now: float,
         client: Hashable = None,
+        *,
+        count: int = 0,
     ) -> None:
         """Take parts under a token from now on. The same may be said twice: its reply may have been lost.
 
@@ -297,6 +302,8 @@ class Inbox:
             Makes the writable destinations, if there is room.
         what
             Whatever `finish` shall return with them.
+        count
+            Of how many buffers. Empty ones take memory, too.
 
         Raises
         ------
@@ -316,23 +323,24 @@ class Inbox:
                 )
             limits = self._limits
             most = min(limits.upload, limits.held)
-            if nbytes > most:
+            held = max(nbytes, count * BUFFER_COST)
+            if held > most:
                 raise remote_error(
-                    "too_large", f"{nbytes} bytes are to be put; the server takes {most} at a time"
+                    "too_large", f"{held} bytes are to be put; the server takes {most} at a time"
                 )
             own = sum(upload.client == client for upload in self._open.values())
-            pushed_out = self._pushed_out_by(nbytes, client)
+            pushed_out = self._pushed_out_by(held, client)
             if pushed_out is None or own >= limits.transfers // 4:
-                held = sum(upload.range.total for upload in self._open.values())
+                others = sum(upload.held for upload in self._open.values())
                 raise remote_error(
                     "busy",
-                    f"{nbytes} bytes are to be put, and {held} are on their way in {len(self._open)} "
+                    f"{held} bytes are to be put, and {others} are on their way in {len(self._open)} "
                     f"transfers; the server takes {limits.held}: try again later",
                 )
             for other in pushed_out:
                 del self._open[other]
             buffers = allocate()
-            self._open[token] = _Open(EndToEnd(buffers), buffers, what, {}, now, client)
+            self._open[token] = _Open(EndToEnd(buffers), buffers, what, held, {}, now, client)
 
     def _pushed_out_by(self, nbytes: int, client: Hashable) -> list[Hashable] | None:
         """Return the uploads that go so that so many bytes more fit, or None if they do not."""
@@ -340,7 +348,7 @@ class Inbox:
         sizes: Counter[Hashable] = Counter()
         for token, upload in sorted(self._open.items(), key=lambda item: item[1].used):
             uploads[upload.client].append(token)
-            sizes[upload.client] += upload.range.total
+            sizes[upload.client] += upload.held
         excess = sizes.total() + nbytes - self._limits.held
         most = sizes.pop(client, 0) + nbytes
         pushed_out: list[Hashable] = []
@@ -350,8 +358,8 @@ class Inbox:
                 return None
             token = uploads[greatest].popleft()
             pushed_out.append(token)
-            sizes[greatest] -= self._open[token].range.total
-            excess -= self._open[token].range.total
+            sizes[greatest] -= self._open[token].held
+            excess -= self._open[token].held
         return pushed_out
 
     def write(self, token: Hashable, offset: int, frames: Sequence[Any], now: float) -> int:
@@ -428,6 +436,7 @@ class _Open:
     range: EndToEnd
     buffers: Sequence[memoryview]
     what: Any
+    held: int
     arrived: dict[int, int]
     used: float
     client: Hashable

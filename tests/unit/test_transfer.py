@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bridge import transfer
 from bridge.errors import RemoteError, WireError
 from bridge.limits import STANDARD, Limits
-from bridge.transfer import MAX_IN_FLIGHT, MIN_IN_FLIGHT, Download, Inbox, Outbox, cut
+from bridge.transfer import BUFFER_COST, MAX_IN_FLIGHT, MIN_IN_FLIGHT, Download, Inbox, Outbox, cut
 
 KIB = 1024
 
@@ -363,6 +363,28 @@ def test_who_announces_most_makes_the_room_for_who_announces_less() -> None:
         opened(inbox, "all of it", 100, "greedy")
     assert failure.value.code == "busy"
     assert "a little" in inbox
+
+
+def test_empty_buffers_count_for_what_they_take_before_they_are_made() -> None:
+    made: list[str] = []
+
+    def announce(token: str, count: int) -> None:
+        def allocate() -> list[memoryview]:
+            made.append(token)
+            return []
+
+        inbox.open(token, 0, allocate, "what", 0.0, "a", count=count)
+
+    inbox = Inbox(Limits(held=100 * BUFFER_COST))
+    with pytest.raises(RemoteError) as failure:
+        announce("too many", 101)
+    assert failure.value.code == "too_large"
+    announce("most", 60)
+    with pytest.raises(RemoteError) as failure:
+        announce("more", 60)
+    assert failure.value.code == "busy"
+    announce("the rest", 40)
+    assert made == ["most", "the rest"]
 
 
 def test_the_upload_goes_that_had_no_new_bytes_for_longest() -> None:

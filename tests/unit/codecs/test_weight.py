@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge import codecs
 from bridge.codecs import strict_json, tree
@@ -146,6 +148,30 @@ def test_json_text_has_a_limit_of_values(item):
         with pytest.raises(WireError, match="values in JSON") as refused:
             codecs.decode(descriptor, [text])
         assert refused.value.code == "too_large"
+
+
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(st.sampled_from('ab",[{\\\n')),
+    lambda values: st.lists(values) | st.dictionaries(st.text(st.sampled_from('",[{\\')), values),
+)
+
+
+@given(value=JSON, chunk=st.integers(1, 9))
+def test_values_are_counted_whatever_strings_hold_and_wherever_the_text_is_cut(value, chunk):
+    def commas_and_containers(value):
+        if not isinstance(value, list | dict):
+            return 0, 0
+        inner = [
+            commas_and_containers(v) for v in (value.values() if isinstance(value, dict) else value)
+        ]
+        return max(0, len(inner) - 1) + sum(c for c, _ in inner), 1 + sum(n for _, n in inner)
+
+    commas, containers = commas_and_containers(value)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strict_json, "FEW", 0)
+        patch.setattr(strict_json, "CHUNK", chunk)
+        counted = strict_json.values_in(strict_json.dumps(value))
+    assert counted == 1 + commas + strict_json.CONTAINER * containers
 
 
 def test_the_trees_of_a_message_have_one_limit_of_values(monkeypatch):

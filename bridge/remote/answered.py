@@ -87,28 +87,30 @@ def check_array(
     is_strict
         Whether its dtype and its axes matter also if it was replaced.
     """
-    asked = f"{display.text(dtype)}[{_index_text(index)}]"
-    error = misfit(name, values, an(asked), is_same=is_same)
+
+    def refusal(*, is_same: bool = is_same) -> BridgeError:
+        return misfit(name, values, an(f"{display.text(dtype)}[{_index_text(index)}]"), is_same=is_same)
+
     is_item = isinstance(dtype, np.dtypes.StringDType) and not isinstance(values, np.ndarray)
     if is_item and not isinstance(values, str | type(getattr(dtype, "na_object", ""))):
-        raise error
+        raise refusal()
     if not is_item and not isinstance(values, np.ndarray | np.generic):
-        raise error
+        raise refusal()
     came = () if is_item else values.shape
     # An index that does not fit what was described may fit what is there now.
     with contextlib.suppress(IndexError):
         expected = selection.array_result_shape(shape, index)
-        described = len(came) == len(expected) and (
-            is_item or values is np.ma.masked or _like(values, dtype)
-        )
-        if not described and (is_same or is_strict):
-            raise error
+        is_like = is_item or values is np.ma.masked or _like(values, dtype)
+        if is_like and came == expected:
+            return
+        if (is_same or is_strict) and not (is_like and len(came) == len(expected)):
+            raise refusal()
         if is_exact and came != expected:
             raise misfit(name, values, f"the shape {expected}", is_same=True)
     with contextlib.suppress(IndexError):
         most = selection.array_result_shape(*_longest(len(shape), index))
         if len(most) == len(came) and any(n > m for n, m in zip(came, most, strict=True)):
-            raise misfit(name, values, an(asked), is_same=True)
+            raise refusal(is_same=True)
 
 
 def check_frame(name: str, values: Any, *, is_same: bool) -> None:

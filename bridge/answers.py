@@ -84,20 +84,35 @@ class Answers:
         self._threads = threads
         self._outbox = outbox
 
-    def of_source(self, request: Request, source: Source) -> list[Frame] | Later:
-        """Answer with what a request selects from a source."""
+    def of_source(
+        self, request: Request, source: Source, orphaned: Callable[[], int] | None
+    ) -> list[Frame] | Later:
+        """Answer with what a request selects from a source. See `Outbox.keep` for `orphaned`."""
+
+        def planned(plan: Plan) -> list[Frame]:
+            if plan.held:
+                self._outbox.check(plan.nbytes)  # before it is built
+            keys = {"version": plan.version}
+            return self.of_object(request, keys, plan.encode(), held=plan.held, orphaned=orphaned)
+
         is_large = sum(map(len, request.buffers)) > QUICK_BYTES
         if is_large or not source.plans_quickly(request.keys.get("select")):
-            return self.in_thread(request, lambda: self._planned(request, _plan(source, request)))
+            return self.in_thread(request, lambda: planned(_plan(source, request)))
         plan = _plan(source, request)
         if plan.quick:
-            return self._planned(request, plan)
+            return planned(plan)
         # What does not fit in one message is held for parts, and counts there.
         nbytes = plan.nbytes if plan.nbytes <= request.keys.get("max_bytes", STANDARD.reply) else 0
-        return self.in_thread(request, lambda: self._planned(request, plan), nbytes)
+        return self.in_thread(request, lambda: planned(plan), nbytes)
 
     def of_object(
-        self, request: Request, keys: dict[str, Any], answer: Encoded, *, held: bool
+        self,
+        request: Request,
+        keys: dict[str, Any],
+        answer: Encoded,
+        *,
+        held: bool,
+        orphaned: Callable[[], int] | None = None,
     ) -> list[Frame]:
         """Answer with an object: in one message, or as a transfer.
 
@@ -107,6 +122,8 @@ class Answers:
             Of the reply, beside the object.
         held
             Whether its bytes take memory of their own.
+        orphaned
+            Where they do not: see `Outbox.keep`.
         """
         buffers = answer.buffers
         nbytes = sum(len(buffer) for buffer in buffers)
@@ -121,6 +138,7 @@ class Answers:
                 now=time.monotonic(),
                 known_as=partial(own, request),
                 client=request.peer.client,
+                orphaned=None if held else orphaned,
             )
             lengths = [len(buffer) for buffer in buffers]
             frames = wire.pack_reply(Reply(id=request.id, keys=keys, lengths=lengths))
@@ -181,11 +199,6 @@ class Answers:
         if failure.code == "internal":
             _log.error("the op %r failed; this is a bug in zbridge", request.op, exc_info=error)
         return wire.pack_failure(request.id, failure)
-
-    def _planned(self, request: Request, plan: Plan) -> list[Frame]:
-        if plan.held:
-            self._outbox.check(plan.nbytes)  # before it is built
-        return self.of_object(request, {"version": plan.version}, plan.encode(), held=plan.held)
 
 
 def reply_to(request: Request, keys: dict[str, Any]) -> list[Frame]:

@@ -128,6 +128,17 @@ class Catalogue(MutableMapping[str, Any]):
         message = _no_such_name(name, rights.visible(self._names()))
         raise remote_error("not_found", message, "KeyError")
 
+    def holds(self, name: str, source: Served) -> bool:
+        """Whether a source is what is served from memory under a name, and not from a mounted directory."""
+        return self._held(name) is source
+
+    def _held(self, name: str) -> Served | None:
+        served = self._sources.get(name)
+        if served is None:
+            group, _, member = name.rpartition("/")
+            served = _members(self._sources.get(group)).get(member)
+        return served
+
     def _names(self) -> list[str]:
         names = set()
         for name, source in self._sources.copy().items():
@@ -137,10 +148,7 @@ class Catalogue(MutableMapping[str, Any]):
         return sorted(names)
 
     def _look_up(self, name: str) -> Served | None:
-        served = self._sources.get(name)
-        if served is None:
-            group, _, member = name.rpartition("/")
-            served = _members(self._sources.get(group)).get(member)
+        served = self._held(name)
         for prefix, directory in self._mounts:
             if served is None and name.startswith(prefix):
                 served = directory.find(name.removeprefix(prefix))

@@ -39,6 +39,7 @@ from bridge.errors import EncodeError, RemoteError, WireError, an, remote_error
 from bridge.failures import failure_of, raised_failure_of
 from bridge.limits import STANDARD, Limits
 from bridge.rights import ANYBODY, NOTHING, Peer, Rights
+from bridge.sources import Source
 from bridge.sources.channel import Batch, Channel
 from bridge.sources.query import Query
 from bridge.threads import Inline, Shares
@@ -342,7 +343,13 @@ class Service(Catalogue):
             return self._follow(request, source)
         if "start" in request.keys:
             raise WireError(f"{name!r} is no channel to follow; read it", code="unsupported")
-        return self._answers.of_source(request, source)
+        is_memory = source.in_memory and self.holds(name, source)
+        orphaned = partial(self._orphaned, name, source) if is_memory else None
+        return self._answers.of_source(request, source, orphaned)
+
+    def _orphaned(self, name: str, source: Source) -> int:
+        """Return how many bytes a source takes that is not served any more; 0 if it is."""
+        return 0 if self.holds(name, source) else source.entry().get("nbytes", 0)
 
     def _follow(self, request: Request, channel: Channel) -> Later:
         keys = request.keys
@@ -462,7 +469,8 @@ class Service(Catalogue):
         key = b"" if request.buffers else strict_json.dumps([request.keys.get("args"), form])
         kept = query.kept(key)
         if kept is not None:
-            return self._answers.of_object(request, {}, kept, held=False)
+            # A second client's may outlive it where it is kept.
+            return self._answers.of_object(request, {}, kept, held=True)
 
         def encode(value: Any) -> tuple[Encoded, int]:
             try:

@@ -134,6 +134,7 @@ class _Kept:
     held: int
     used: float
     client: Hashable
+    orphaned: Callable[[], int] | None
 
 
 class Outbox:
@@ -165,6 +166,7 @@ class Outbox:
         now: float,
         known_as: Callable[[str], Hashable] = str,
         client: Hashable = None,
+        orphaned: Callable[[], int] | None = None,
     ) -> str:
         """Keep an answer, and return its token.
 
@@ -178,6 +180,8 @@ class Outbox:
             Makes of the token what the answer is asked for by; by default the token.
         client
             For whom it is counted.
+        orphaned
+            Of views: how many bytes they alone keep in memory; 0 as long as they are of what is served.
 
         Raises
         ------
@@ -189,14 +193,14 @@ class Outbox:
         token = secrets.token_urlsafe(16)
         limits = self._limits
         with self._lock:
-            self.expire(now)
+            self._release_idle(now)
             if self._counts[client] >= limits.transfers // 4:
                 self._release_oldest(client)
             while self._kept and self._held + held > limits.held:
                 self._release_oldest(self._greatest(lambda kept: kept.held))
             while len(self._kept) >= limits.transfers:
                 self._release_oldest(self._greatest(lambda _: 1))
-            self._kept[known_as(token)] = _Kept(EndToEnd(buffers), held, now, client)
+            self._kept[known_as(token)] = _Kept(EndToEnd(buffers), held, now, client, orphaned)
             self._counts[client] += 1
             self._held += held
         return token
@@ -245,13 +249,29 @@ class Outbox:
                     del self._counts[kept.client]
 
     def expire(self, now: float) -> None:
-        """Forget the answers that nobody asked about for `IDLE_SECONDS`."""
+        """Forget the answers that nobody asked about for `IDLE_SECONDS`, and count what is orphaned by now.
+
+        Views of what was replaced hold all of it. Beyond the budget they go like other answers, but for the
+        last: a transfer of what is larger than the budget may end.
+        """
         with self._lock:
-            while self._kept:
-                token, kept = next(iter(self._kept.items()))
-                if now - kept.used < IDLE_SECONDS:
-                    return
-                self.release(token)
+            self._release_idle(now)
+            for kept in self._kept.values():
+                if kept.orphaned is not None and (held := kept.orphaned()):
+                    kept.orphaned = None
+                    kept.held += held
+                    self._held += held
+            while (
+                self._held > self._limits.held and sum(kept.held > 0 for kept in self._kept.values()) > 1
+            ):
+                self._release_oldest(self._greatest(lambda kept: kept.held))
+
+    def _release_idle(self, now: float) -> None:
+        while self._kept:
+            token, kept = next(iter(self._kept.items()))
+            if now - kept.used < IDLE_SECONDS:
+                return
+            self.release(token)
 
     def _greatest(self, size: Callable[[_Kept], int]) -> Hashable:
         """Return the client whose answers take most, so that it makes the room, and nobody else."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
+from functools import partial
 
+import numpy as np
 import pytest
 
 from bridge.errors import RemoteError
@@ -51,6 +54,71 @@ def test_the_client_that_holds_most_makes_the_room():
     for token in greedy[:2]:
         with pytest.raises(RemoteError, match="no such transfer"):
             outbox.window(token, 0, 10, 9.0)
+
+
+def test_views_count_once_what_they_are_of_is_gone():
+    alive = {"old": 0, "older": 0}
+    outbox = Outbox(Limits(held=100))
+    tokens = {
+        name: outbox.keep([bytes(10)], held=0, now=0.0, orphaned=partial(alive.__getitem__, name))
+        for name in alive
+    }
+    outbox.expire(1.0)
+    assert outbox.held == 0
+    alive.update(older=80)
+    outbox.expire(2.0)
+    assert outbox.held == 80
+    outbox.expire(3.0)
+    assert outbox.held == 80
+    outbox.window(tokens["older"], 0, 1, 3.0)
+    alive.update(old=2000)
+    outbox.expire(4.0)
+    assert outbox.held == 80  # the one that was used last stays
+
+
+def test_the_last_transfer_of_what_was_replaced_may_end_beyond_the_budget():
+    outbox = Outbox(Limits(held=100))
+    views = outbox.keep([bytes(10)], held=0, now=0.0, orphaned=lambda: 1000)
+    outbox.keep([bytes(10)], held=0, now=0.0)
+    outbox.expire(1.0)
+    assert outbox.window(views, 0, 10, 1.0)
+    outbox.keep([bytes(10)], held=10, now=2.0)
+    with pytest.raises(RemoteError, match="no such transfer"):
+        outbox.window(views, 0, 10, 2.0)
+
+
+def keep_first_element(service: Service) -> None:
+    request = Request(id=1, op="get", keys={"name": "x", "select": [[0, 2, None]], "max_bytes": 1})
+    assert "transfer" in unpack_reply(service.handle(pack_request(request))).keys
+
+
+def test_transfers_do_not_keep_any_number_of_replaced_arrays(monkeypatch):
+    monkeypatch.setattr("bridge.service.TICK_SECONDS", 0.0)
+    service = Service(limits=Limits(held=20_000))
+    arrays = []
+    for _ in range(10):
+        array = np.ones(1000)
+        service["x"] = array
+        arrays.append(weakref.ref(array))
+        del array
+        keep_first_element(service)
+    service.tick()
+    del service["x"]
+    service.tick()
+    assert [array() is not None for array in arrays] == [False] * 8 + [True] * 2
+
+
+def test_a_result_that_is_kept_for_later_calls_counts_for_those_who_fetch_it():
+    service = Service()
+
+    @service.query(cache=60.0)
+    def result() -> np.ndarray:
+        return np.ones(1000)
+
+    for held in (8000, 16_000):
+        request = Request(id=1, op="call", keys={"name": "result", "max_bytes": 1})
+        assert "transfer" in unpack_reply(service.handle(pack_request(request))).keys
+        assert service._outbox.held == held
 
 
 def test_a_client_has_a_quarter_of_the_transfers():

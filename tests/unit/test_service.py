@@ -589,7 +589,7 @@ def test_another_version_is_told_which_side_to_upgrade(served):
 
 def test_a_bug_of_ours_is_internal_and_is_logged_where_it_can_be_mended(served, caplog):
     class Broken:
-        version = "1"
+        in_memory = True
 
         def plans_quickly(self, select):
             raise RuntimeError("secret path")

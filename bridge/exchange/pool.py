@@ -121,7 +121,7 @@ class Pool:
             lengths=question.lengths,
         )
         frames = wire.pack_request(request, most=self.most_in_request)
-        link.send(frames, question.timeout, check_given_up)
+        link.send(frames)
         return request_id
 
     @contextlib.contextmanager

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import zmq
 
-from bridge.errors import IdleTimeout, TransportError, WireError
+from bridge.errors import TransportError, WireError
 from bridge.limits import MAX_INLINE, STANDARD
 from bridge.transport.address import with_default_port
 from bridge.transport.curve import Curve, own_key_options
@@ -34,7 +34,6 @@ from bridge.transport.monitor import (
 )
 from bridge.transport.sockets import (
     HEADER_ROOM,
-    HIGH_WATER_MARK,
     Frames,
     exhaustion_named,
     has_more,
@@ -64,7 +63,10 @@ _LINK_OPTIONS: dict[int, int] = {
     # What comes unasked takes memory, too, until somebody looks: so many messages of so many bytes.
     zmq.MAXMSGSIZE: max(MAX_INLINE, STANDARD.window) + HEADER_ROOM,
     zmq.RCVHWM: UNREAD,
-    zmq.SNDHWM: HIGH_WATER_MARK,
+    # While so many are unread, ZeroMQ does not notice that the connection is lost, and sends nothing either:
+    # who waits to send would never come to read them. So sending never waits; those who ask bound what they
+    # ask at once.
+    zmq.SNDHWM: 0,
     zmq.LINGER: 0,
     zmq.IPV6: 1,
     # On, replies that have come would be thrown away when their connection breaks. A Link that is not
@@ -180,33 +182,21 @@ class Link:
             self._hear_monitor()
         self._lost = False
 
-    def send(self, frames: Frames, seconds: float, check: Check = _go_on) -> None:
-        """Send a request. Large frames are not copied: they must not change until it is answered.
-
-        Parameters
-        ----------
-        frames
-            The header and the buffers.
-        seconds
-            How long to wait while the connection takes nothing.
-        check
-            As for `open`.
+    def send(self, frames: Frames) -> None:
+        """Send a request, without waiting. Large frames are not copied: they must not change meanwhile.
 
         Raises
         ------
-        IdleTimeout
-            If the connection takes nothing for `seconds`.
         TransportError
-            If the connection is lost.
+            If the connection is lost, as far as ZeroMQ knows.
         """
-        deadline = time.monotonic() + seconds
-        while not self._send_now(frames):
-            is_open = self._socket.poll(milliseconds(WAIT_SLICE), zmq.POLLOUT)
-            check()
-            if not self.is_usable():
-                raise TransportError(f"the connection to {self.url} was lost")
-            if not is_open and time.monotonic() >= deadline:
-                raise IdleTimeout(f"{self.url} takes no requests; is its server stopped or overloaded?")
+        try:
+            send(self._socket, [b"", *frames])
+        except BaseException as exc:
+            self._lost = True  # what is sent after half a message would be taken for its other half
+            if isinstance(exc, zmq.Again):
+                raise TransportError(f"the connection to {self.url} was lost") from exc
+            raise
 
     def receive(self, seconds: float, place: Place | None = None) -> list[bytes | memoryview] | None:
         """Return the frames of the next reply, or None if none comes in time.
@@ -256,16 +246,6 @@ class Link:
         self._socket.disable_monitor()
         self._monitor.close(0)
         self._socket.close(milliseconds(linger))
-
-    def _send_now(self, frames: Frames) -> bool:
-        try:
-            send(self._socket, [b"", *frames])
-        except zmq.Again:
-            return False
-        except BaseException:
-            self._lost = True  # what is sent after half a message would be taken for its other half
-            raise
-        return True
 
     def _receive_now(self, place: Place | None) -> list[bytes | memoryview] | None:
         sock = self._socket

@@ -19,7 +19,7 @@ from bridge.transport import (
     new_key_pair,
     with_default_port,
 )
-from bridge.transport.link import TRIES
+from bridge.transport.link import TRIES, UNREAD
 
 URLS = {
     "tcp": "tcp://127.0.0.1:0",
@@ -56,9 +56,14 @@ def next_request(listener):
     return request
 
 
+def receive_all(link):
+    while link.receive(SECONDS) is not None:
+        pass
+
+
 def exchange(listener, link, reply, place=None):
     """Have a request answered with `reply`, and return what the link receives."""
-    link.send([b"request"], SECONDS)
+    link.send([b"request"])
     envelope, _ = next_request(listener)
     assert listener.send(envelope, reply)
     return link.receive(SECONDS, place)
@@ -67,7 +72,7 @@ def exchange(listener, link, reply, place=None):
 @pytest.mark.parametrize("transport", URLS)
 def test_frames_arrive_as_they_were_sent(transport, tmp_path):
     with connected(URLS[transport].format(tmp_path)) as (listener, link):
-        link.send([b"header", b"", bytes(100_000)], SECONDS)
+        link.send([b"header", b"", bytes(100_000)])
         envelope, frames = next_request(listener)
         assert frames == [b"header", b"", bytes(100_000)]
         listener.send(envelope, [b"reply", memoryview(bytes(200_000))])
@@ -76,7 +81,7 @@ def test_frames_arrive_as_they_were_sent(transport, tmp_path):
 
 def test_received_buffers_are_writable_and_headers_are_bytes(pair):
     listener, link = pair
-    link.send([b"header", b"buffer"], SECONDS)
+    link.send([b"header", b"buffer"])
     envelope, (header, buffer) = next_request(listener)
     assert type(header) is bytes
     assert not buffer.readonly
@@ -174,7 +179,7 @@ def test_the_envelope_is_all_labels_up_to_the_delimiter(pair):
 def test_a_lost_connection_is_known_before_the_timeout(pair):
     listener, link = pair
     assert link.is_usable()
-    link.send([b"request"], SECONDS)
+    link.send([b"request"])
     next_request(listener)
     listener.close(linger=0)
 
@@ -185,6 +190,20 @@ def test_a_lost_connection_is_known_before_the_timeout(pair):
     with pytest.raises(TransportError, match="was lost before the reply came"):
         receive()
     assert not link.is_usable()
+
+
+def test_requests_are_sent_while_replies_wait_to_be_read_also_where_the_connection_is_lost(pair):
+    listener, link = pair
+    for _ in range(2 * UNREAD):
+        link.send([b"request"])
+        envelope, _ = next_request(listener)
+        listener.send(envelope, [b"reply"])
+    listener.close()
+    for _ in range(10 * UNREAD):
+        link.send([b"request"])
+    assert [link.receive(SECONDS) for _ in range(UNREAD)] == [[b"reply"]] * UNREAD
+    with pytest.raises(TransportError, match="was lost"):
+        receive_all(link)
 
 
 def break_off(port, times):

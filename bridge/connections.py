@@ -4,9 +4,9 @@ libzmq hands a message over when all of it is there, and holds what it has of it
 message never ends fills the memory, and nobody above libzmq hears of him. But Linux counts the bytes that
 each connection has received (tcp(7), ``TCP_INFO``), and the server counts the messages. What came since the
 last message, libzmq holds. It takes more than that, 64 bytes for a frame of none, so each connection also
-answers for its share of what the memory of this process grew while its bytes came. One that has too much is
-shut down: libzmq takes it for one that its peer has closed, and frees all; what is free is then given back to
-the system.
+answers for its share of what the memory of this process grew while its bytes came, as long as that is not given
+back, and but for what the server knows that it took itself. One that has too much is shut down: libzmq takes it
+for one that its peer has closed, and frees all; what is free is then given back to the system.
 
 Elsewhere than on Linux, and for other sockets than TCP, nothing is known here, and nothing is done.
 """
@@ -29,6 +29,7 @@ from bridge.limits import Limits
 __all__ = ["Connections"]
 
 _DESCRIPTORS: Final = Path("/proc/self/fd")
+_MEMORY: Final = Path("/proc/self/statm")
 # Where in Linux's `struct tcp_info` (linux/tcp.h) the count of received bytes is.
 _RECEIVED: Final = struct.Struct("=128xQ")
 # What a whole request may have beside its buffers: a header, an envelope, the lengths of its frames, and
@@ -58,20 +59,29 @@ class _Connection:
 
 
 class Connections:
-    """The connections to an address that this process is bound to.
+    """The connections to an address that this process is bound to. To be closed in the end.
 
     Parameters
     ----------
     url
         The address, with its port.
+
+    Raises
+    ------
+    OSError
+        If there is no file descriptor left to look at the memory with.
     """
 
     def __init__(self, url: str, limits: Limits) -> None:
         self._port = int(url.rpartition(":")[2]) if url.startswith("tcp://") else None
         self._limits = limits
         self._known: dict[_Key, _Connection] = {}
-        self._memory = _memory() if self.are_known else 0
-        self._seen = 0.0
+        # It stays open: those who are to be shut down may have taken all descriptors.
+        self._memory_file = _MEMORY.open("rb", buffering=0) if self.are_known else None
+        self._memory = self._memory_now()
+        # Together, the connections answer for no more than what the memory is beyond this.
+        self._base = self._highest = self._memory
+        self._base_seen = self._seen = 0.0
         self._is_freeing = False  # what those held that were shut down
 
     @property
@@ -79,13 +89,20 @@ class Connections:
         """Whether this system tells of them."""
         return self._port is not None and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.is_dir()
 
-    def shed(self, messages: Mapping[int, int]) -> list[str]:
+    def close(self) -> None:
+        """Look no more."""
+        if self._memory_file is not None:
+            self._memory_file.close()
+
+    def shed(self, messages: Mapping[int, int], held: int = 0) -> list[str]:
         """Shut those down that are beyond the limits. Costs next to nothing when it is called too often.
 
         Parameters
         ----------
         messages
             How many messages have come from each file descriptor, ever.
+        held
+            Bytes of memory that the server took for answers: no connection answers for these.
 
         Returns
         -------
@@ -96,12 +113,19 @@ class Connections:
             _give_freed_memory_back()
             self._is_freeing = any(connection.is_shed for connection in self._known.values())
         shed = []
-        memory, now = _memory(), time.monotonic()
-        self._memory = min(self._memory, memory)
+        memory, now = self._memory_now() - held, time.monotonic()
+        self._highest = max(self._highest, memory)
+        if now >= self._base_seen + SECONDS:
+            # What was less all the time is less for good, and not only because an answer is to be made.
+            self._base, self._highest, self._base_seen = min(self._base, self._highest), memory, now
+        if memory < self._memory:
+            self._memory = memory
+            self._take_back()
         is_quiet = memory < self._memory + STEP and not self._is_freeing
         if is_quiet and now < self._seen + SECONDS:
             return []
-        growth, self._memory, self._seen = memory - self._memory, memory, now
+        growth, self._memory = memory - self._memory, memory
+        self._seen = now
         with contextlib.ExitStack() as stack:
             sockets, news = {}, {}
             for number, sock in self._sockets():
@@ -159,9 +183,27 @@ class Connections:
     def _share(self, growth: int, news: Mapping[_Key, int]) -> None:
         """Have each connection answer for memory by its bytes: what else takes memory here is not theirs."""
         total = sum(news.values())
+        shared = min(growth, self._memory - self._base - self._answered_for())
         for key, nbytes in news.items():
-            if nbytes and growth > 0:
-                self._known[key].memory += min(growth * nbytes / total, MOST_PER_BYTE * nbytes)
+            if nbytes and shared > 0:
+                self._known[key].memory += min(shared * nbytes / total, MOST_PER_BYTE * nbytes)
+
+    def _take_back(self) -> None:
+        """Have them answer for less where memory was given back: that was not of messages that never end."""
+        answered_for, most = self._answered_for(), max(0, self._memory - self._base)
+        if answered_for > most:
+            for connection in self._known.values():
+                connection.memory *= most / answered_for
+
+    def _answered_for(self) -> float:
+        return sum(connection.memory for connection in self._known.values())
+
+    def _memory_now(self) -> int:
+        """Return the bytes of memory that this process has."""
+        if self._memory_file is None:
+            return 0
+        pages = int(os.pread(self._memory_file.fileno(), 200, 0).split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
     def _offenders(self) -> Iterator[tuple[_Key, str]]:
         """Yield those that are to go, the worst first, and why."""
@@ -182,12 +224,6 @@ class Connections:
         silent = [key for key, connection in staying if not connection.messages]
         for key in silent[: max(0, len(staying) - limits.connections)]:
             yield key, f"there are more than {limits.connections}, and it never asked for anything"
-
-
-def _memory() -> int:
-    """Return the bytes of memory that this process has now."""
-    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _give_freed_memory_back() -> None:

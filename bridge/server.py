@@ -8,6 +8,7 @@ A peer that does not read its replies has its further requests wait.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import threading
@@ -280,10 +281,10 @@ class Server(MutableMapping[str, Any]):
 
     def _shed(self) -> None:
         """Close the connections that send what never becomes a request, as long as this serves."""
-        connections = Connections(self._listener.url, self._limits)
-        while connections.are_known and not self._stopping.wait(LOOK_SECONDS):
-            for sentence in connections.shed(self._listener.messages):
-                _log.error("%s", sentence)
+        with contextlib.closing(Connections(self._listener.url, self._limits)) as connections:
+            while connections.are_known and not self._stopping.wait(LOOK_SECONDS):
+                for sentence in connections.shed(self._listener.messages, self._service.held):
+                    _log.error("%s", sentence)
 
     def _read_requests(self) -> None:
         for _ in range(BATCH):

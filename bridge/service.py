@@ -299,6 +299,11 @@ class Service(Catalogue):
             self._calls.expire(now)
         return self.timers.run(now, TICK_SECONDS)
 
+    @property
+    def held(self) -> int:
+        """Bytes of memory that are kept for transfers alone."""
+        return self._outbox.held
+
     def close(self) -> None:
         """Stop the calls that are under way."""
         self._calls.close()

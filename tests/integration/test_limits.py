@@ -7,6 +7,7 @@ import pickle
 import socket
 import struct
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from tests.faults.memory import only_on_linux
 from tests.faults.proxy import Proxy
 from tests.fuzz.targets import shake_hands
 from tests.integration.conftest import until
+from tests.processes import serving
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -43,8 +45,8 @@ def len_of(x):
     return len(x)
 
 
-def connection_to(server):
-    host, _, port = server.url.removeprefix("tcp://").rpartition(":")
+def connection_to(url):
+    host, _, port = url.removeprefix("tcp://").rpartition(":")
     return socket.create_connection((host, int(port)), timeout=20.0)
 
 
@@ -52,7 +54,7 @@ def connection_to(server):
 @pytest.mark.parametrize("frame", [b"\x03" + struct.pack(">Q", MIB) + bytes(MIB), b"\x01\x00" * MIB])
 def test_a_message_that_never_ends_is_cut_off(serve, frame, caplog):
     server = serve(request=4 * MIB, unfinished=16 * MIB)
-    with connection_to(server) as stranger:
+    with connection_to(server.url) as stranger:
         shake_hands(stranger)
         stranger.settimeout(1.0)
         with contextlib.suppress(ConnectionError, TimeoutError):
@@ -87,11 +89,64 @@ def test_a_slow_request_does_not_answer_for_the_memory_that_others_take(serve, c
     assert "closed" not in caplog.text
 
 
+SERVER = """
+import resource, numpy, bridge
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+server = bridge.Server("tcp://127.0.0.1:0", limits=bridge.Limits(request=16 * 2**20, unfinished=128 * 2**20))
+server["large"] = numpy.zeros((8, 2**20))
+@server.query
+def len_of(x):
+    return len(x)
+server.start()
+print(server.url, flush=True)
+input()
+"""
+
+
+@only_on_linux
+def test_a_slow_request_does_not_answer_for_the_answers_of_others():
+    is_done = threading.Event()
+
+    def read(url: str) -> None:
+        with bridge.connect(url) as client:
+            while not is_done.is_set():
+                assert client["large"][::-1].nbytes == 64 * MIB  # a copy, which is kept until it is read
+
+    with serving("-c", SERVER) as (url, _), Proxy(url, rate=8 * MIB) as proxy:
+        reader = threading.Thread(target=read, args=(url,))
+        reader.start()
+        try:
+            with bridge.connect(proxy.url) as slow:
+                assert slow.call("len_of", x=bytes(16 * MIB)) == 16 * MIB
+        finally:
+            is_done.set()
+            reader.join()
+
+
+@only_on_linux
+def test_a_server_that_had_no_descriptor_left_still_cuts_off_what_never_ends():
+    with serving("-c", SERVER) as (url, _):
+        with contextlib.ExitStack() as strangers:
+            for _ in range(150):
+                strangers.enter_context(connection_to(url))
+            time.sleep(0.5)  # while none is left, the server looks at its connections many times
+        with connection_to(url) as stranger:
+            shake_hands(stranger)
+            stranger.settimeout(2.0)
+            with pytest.raises((ConnectionError, TimeoutError)):  # nobody takes it any more
+                send_frames_of_nothing(stranger, 32 * MIB)
+
+
+def send_frames_of_nothing(stranger, count):
+    for _ in range(count // MIB):
+        stranger.sendall(b"\x01\x00" * MIB)
+
+
 @only_on_linux
 def test_beyond_the_limit_those_connections_go_that_never_asked_for_anything(serve):
     server = serve(connections=3)
     with bridge.connect(server.url) as client:
-        strangers = [connection_to(server) for _ in range(4)]
+        strangers = [connection_to(server.url) for _ in range(4)]
         for stranger in strangers:
             stranger.sendall(b"\xff")
         closed = 0
@@ -163,8 +218,12 @@ def test_what_a_server_says_of_its_limits_goes_with_a_copy_and_has_a_ceiling(ser
 def test_each_connection_is_counted_once_and_an_honest_one_is_never_closed(caplog):
     """However much it sends in all: what counts is what belongs to no whole message."""
     with bridge.Server(FREE, writable=True, limits=Limits(unfinished=2**30)) as server:
-        connections = Connections(server._listener.url, Limits(unfinished=2**30))
-        with bridge.connect(server.url) as client:
+        with (
+            contextlib.closing(
+                Connections(server._listener.url, Limits(unfinished=2**30))
+            ) as connections,
+            bridge.connect(server.url) as client,
+        ):
             for _ in range(10):
                 client.put("x", np.zeros(2**20))
                 connections._seen = 0.0

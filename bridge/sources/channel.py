@@ -19,7 +19,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
@@ -99,7 +98,8 @@ class Channel:
         self.version = uuid4().hex[:16]
         self._keep_rows = keep_rows
         self._schedule = schedule
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # never for longer than it takes to look: the server waits for it
+        self._gathering = threading.Lock()
         self._encoding = threading.Lock()
         self._runs: deque[_Run] = deque()
         self._fresh = 0  # how many of the last runs were not gathered yet
@@ -165,11 +165,12 @@ class Channel:
                 self._end += len(rows)
                 self._nbytes += nbytes
                 self._fresh += 1
-                if self._fresh >= MAX_FRESH:
-                    self._gather()
                 self._drop()
             end = self._end
+            is_due = self._fresh >= MAX_FRESH
             wake = self._next_wake()
+        if is_due:
+            self._gather()
         if wake is not None:
             self._schedule(wake, self._wake)
         return end
@@ -187,13 +188,15 @@ class Channel:
     def read(self, start: int) -> Batch:
         """Return a run of rows from a number on; none if there are none yet."""
         with self._lock:
+            is_due = self._gathered <= start < self._end
+        if is_due:
+            self._gather()
+        with self._lock:
             begin = self._begin
             if start < begin:
                 return Batch(None, begin, lost=begin - start)
             if start >= self._end:
                 return Batch(None, start)
-            if start >= self._gathered:
-                self._gather()
             run = self._runs[bisect.bisect_right(self._runs, start, key=lambda run: run.first) - 1]
             self._taken += 1
         with self._encoding:  # one follower encodes it, the others find it
@@ -258,11 +261,11 @@ class Channel:
         return self._woken + min(MAX_GATHER_SECONDS, GATHER_SECONDS * followers)
 
     def _wake(self) -> None:
+        self._gather()
         with self._lock:
             self._is_scheduled = False
             self._woken = time.monotonic()
             self._taken = 0
-            self._gather()
             ready = [wake for wake, waiting in self._waiting.items() if waiting.start < self._end]
             for wake in ready:
                 self._forget(wake)
@@ -272,28 +275,52 @@ class Channel:
 
     def _gather(self) -> None:
         """Join the runs that were appended since the last time, and older ones that are no larger."""
+        with self._gathering:
+            with self._lock:
+                runs = self._to_gather()
+            gathered = self._joined(runs)
+            with self._lock:
+                self._replace(runs, gathered)
+
+    def _to_gather(self) -> list[_Run]:
         if not self._fresh:
-            return
-        count = size = 0
+            return []
+        runs: list[_Run] = []
+        size = 0
         for run in reversed(self._runs):
-            if count >= self._fresh and run.nbytes > size:
+            if len(runs) >= self._fresh and run.nbytes > size:
                 break
-            count += 1
+            runs.append(run)
             size += run.nbytes
-        first = len(self._runs) - count
+        return runs[::-1]
+
+    def _joined(self, runs: list[_Run]) -> list[_Run]:
         groups: list[list[_Run]] = []
         size = 0
-        for run in islice(self._runs, first, None):
+        for run in runs:
             size += run.nbytes
             if not groups or size > MAX_BATCH or not self._may_join(groups[-1][0], run):
                 groups.append([])
                 size = run.nbytes
             groups[-1].append(run)
-        gathered = [run for group in groups for run in _join(group)]
-        for _ in range(count):
-            self._runs.pop()
-        self._runs.extend(gathered)
-        self._fresh = 0
+        return [run for group in groups for run in _join(group)]
+
+    def _replace(self, runs: list[_Run], gathered: list[_Run]) -> None:
+        """Put joined runs in the place of theirs. Meanwhile some were appended, and some of theirs dropped."""
+        if not runs or runs[-1].stop <= self._begin:
+            return
+        appended: list[_Run] = []
+        begin = self._begin
+        while self._runs and self._runs[-1].first >= runs[0].first:
+            run = self._runs.pop()
+            self._nbytes -= run.nbytes
+            if run.first >= runs[-1].stop:
+                appended.append(run)
+        for run in (*gathered, *reversed(appended)):
+            if run.stop > begin:
+                self._runs.append(run)
+                self._nbytes += run.nbytes
+        self._fresh = len(appended)
 
     def _may_join(self, run: _Run, other: _Run) -> bool:
         most_rows = max(1, self._keep_rows // KEPT_RUNS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from bridge import codecs
 from bridge.errors import EncodeError, RemoteError
 from bridge.sources import channel as module
 from bridge.sources.channel import MAX_BATCH, Channel
+from bridge.sources.rows import MAX_JOINED_COLUMNS, joined
 
 
 def nobody():
@@ -115,6 +118,39 @@ def test_what_was_read_together_is_encoded_once(make):
     log.append([2])
     assert log.read(0).rows is log.read(0).rows
     assert log.read(1).rows is not log.read(0).rows
+
+
+def test_nobody_waits_while_rows_are_joined_and_none_is_lost_or_doubled_meanwhile(monkeypatch):
+    log = Channel(keep_rows=80, schedule=Timers())
+    for number in range(10):
+        log.append([number])
+    joining, go_on = threading.Event(), threading.Event()
+
+    def joined_late(pieces):
+        joining.set()
+        assert go_on.wait(10)
+        return joined(pieces)
+
+    monkeypatch.setattr(module, "joined", joined_late)
+    with ThreadPoolExecutor(2) as threads:
+        reading = threads.submit(log.read, 0)
+        assert joining.wait(10)
+        looks = threads.submit(lambda: (log.append([*range(10, 85)]), log.position("begin"), log.has(5)))
+        try:
+            assert looks.result(10) == (85, 5, False)
+        finally:
+            go_on.set()
+        batch = reading.result(10)
+    assert rows_of(batch) == [*range(10)]
+    assert all_from(log, 10) == [[*range(10, 85)]]
+    assert log.entry()["nbytes"] == sum(run.nbytes for run in log._runs)
+
+
+def test_wide_rows_are_not_joined(make):
+    log = make()
+    for _ in range(3):
+        log.append(pd.DataFrame(np.zeros((1, MAX_JOINED_COLUMNS + 1))))
+    assert [len(rows) for rows in all_from(log)] == [1, 1, 1]
 
 
 def test_a_batch_is_not_larger_than_a_message_or_is_one_append(make):

@@ -91,6 +91,22 @@ def test_a_query_is_called_by_name_or_through_its_handle(client):
     np.testing.assert_array_equal(client["scale"](X, factor=3.0), 3 * X)
 
 
+def test_the_parameters_of_a_query_may_have_any_names():
+    with bridge.serve() as server, bridge.connect(server.url) as b:
+
+        @server.query
+        def query(self: int, name: int, function: int):
+            return [self, name, function]
+
+        @server.stream
+        def stream(self: int, name: int, function: int):
+            yield from (self, name, function)
+
+        given = {"self": 1, "name": 2, "function": 3}
+        assert b["query"](**given) == b.call("query", **given) == [1, 2, 3]
+        assert list(b["stream"](**given)) == list(b.stream("stream", **given)) == [1, 2, 3]
+
+
 def test_what_a_query_raises_is_raised_here(client):
     with pytest.raises(IndexError, match="told you") as caught:
         client.call("fail", kind="index")

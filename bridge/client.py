@@ -312,7 +312,7 @@ class Client(Mapping[str, Any]):
 
         Returns
         -------
-        RemoteArray, RemoteTable, RemoteObject or RemoteQuery
+        RemoteArray, RemoteTable, RemoteObject, RemoteQuery, RemoteStream or RemoteChannel
             By what it is. Not annotated as their union: nobody could index it without telling first.
         """
         answer = self._exchange.fetch(self._question("describe", {"name": name}))

@@ -326,7 +326,7 @@ class Client(Mapping[str, Any]):
             follow=self.follow,
             rate=self._rate,
         )
-        return handle_of(Reply(id=None, keys=answer.keys).key("entry", dict), ways, skeleton)
+        return handle_of(answer.key("entry", dict), ways, skeleton)
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str) or not name:
@@ -461,10 +461,9 @@ class Client(Mapping[str, Any]):
                 if exc.code == "changed":
                     raise Changed(exc.message) from exc
                 raise
-            reply = Reply(id=None, keys=answer.keys)
             if "lost" in answer.keys:
-                raise Lagged(reply.key("lost", int))
-            keys = keys | {"start": reply.key("next", int), "version": reply.key("version", str)}
+                raise Lagged(answer.key("lost", int))
+            keys = keys | {"start": answer.key("next", int), "version": answer.key("version", str)}
             if "object" in answer.keys:
                 yield self._decoded(answer)
             elif time.monotonic() - asked < BUSY_SECONDS:

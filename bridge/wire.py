@@ -156,9 +156,11 @@ __all__ = [
     "Frames",
     "Reply",
     "Request",
+    "checked_key",
     "pack_failure",
     "pack_reply",
     "pack_request",
+    "part_of",
     "request_id_of",
     "unpack_reply",
     "unpack_request",
@@ -312,11 +314,16 @@ class Reply:
     error: RemoteError | None = None
 
     def key(self, name: str, cls: type) -> Any:
-        """Return a key that this reply must have, checked to be of the JSON type `cls`."""
-        value = self.keys.get(name)
-        if type(value) is not cls:
-            raise WireError(f"the reply's {name!r} is {_show(value)}; expected {_JSON_TYPES[cls]}")
-        return value
+        """Return a key that this reply must have; see `checked_key`."""
+        return checked_key(self.keys, name, cls)
+
+
+def checked_key(keys: dict[str, Any], name: str, cls: type) -> Any:
+    """Return a key that a reply must have, checked to be of the JSON type `cls`."""
+    value = keys.get(name)
+    if type(value) is not cls:
+        raise WireError(f"the reply's {name!r} is {_show(value)}; expected {_JSON_TYPES[cls]}")
+    return value
 
 
 def pack_request(request: Request, *, most: int = STANDARD.request) -> list[Frame]:

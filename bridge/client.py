@@ -36,7 +36,7 @@ from bridge.reach import reach
 from bridge.remote import RemoteArray, Ways, handle_of
 from bridge.threads import DaemonThreads
 from bridge.transport import DEFAULT_URL
-from bridge.wire import Reply
+from bridge.wire import Reply, is_name
 
 __all__ = ["Client", "connect"]
 
@@ -131,6 +131,8 @@ class Client(Mapping[str, Any]):
         RemoteError
             The first failure.
         """
+        if isinstance(names, str):  # not its letters
+            raise TypeError(f"read_many takes a list of names: [{names!r}]")
         questions = [
             self._question(
                 "get", {"name": name, "max_bytes": self._exchange.inline_bytes}, timeout=timeout
@@ -329,7 +331,7 @@ class Client(Mapping[str, Any]):
         return handle_of(answer.key("entry", dict), ways, skeleton)
 
     def __contains__(self, name: object) -> bool:
-        if not isinstance(name, str) or not name:
+        if not is_name(name):
             return False
         try:
             self._ask("describe", {"name": name})

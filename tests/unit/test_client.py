@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import pickle
 import re
 import threading
@@ -78,6 +79,42 @@ def test_a_name_that_is_not_there_is_a_key_error_with_a_suggestion(client):
             ask("run/y")
         assert isinstance(caught.value, bridge.RemoteError)
         assert caught.value.code == "not_found"
+
+
+HALF = "run/\ud800"  # as os.fsdecode gives it
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(lambda b: b[HALF], id="handle"),
+        pytest.param(lambda b: b.read(HALF), id="read"),
+        pytest.param(lambda b: b.read_many([HALF]), id="read_many"),
+        pytest.param(lambda b: b.get(HALF), id="get"),
+        pytest.param(lambda b: b.put(HALF, X), id="put"),
+        pytest.param(lambda b: b.append(HALF, X), id="append"),
+        pytest.param(lambda b: b.call(HALF), id="call"),
+        pytest.param(lambda b: next(b.stream(HALF)), id="stream"),
+        pytest.param(lambda b: b.follow(HALF), id="follow"),
+        pytest.param(lambda b: operator.delitem(b, HALF), id="delete"),
+    ],
+)
+def test_a_name_beyond_unicode_is_refused_before_it_is_sent(client, ask):
+    with pytest.raises(
+        bridge.EncodeError, match=r"text beyond Unicode, '\\ud800', .* write another name"
+    ):
+        ask(client)
+    assert "run/x" in client
+
+
+@pytest.mark.parametrize("name", [HALF, "x" * 1025, "ä" * 513, "", None])
+def test_what_can_be_no_name_is_not_there(client, name):
+    assert name not in client
+
+
+def test_read_many_takes_no_name_for_its_letters(client):
+    with pytest.raises(TypeError, match=r"a list of names: \['df'\]"):
+        client.read_many("df")
 
 
 def test_a_part_is_read_by_name_and_index(client):

@@ -35,12 +35,14 @@ T = TypeVar("T")
 Run = Callable[..., Coroutine[Any, Any, Any]]
 
 
-def connect(url: str | None = None, *, timeout: float = client.DEFAULT_TIMEOUT) -> Connecting:
+def connect(
+    url: str | None = None, *, server_key: str | None = None, timeout: float = client.DEFAULT_TIMEOUT
+) -> Connecting:
     """Connect to a server: ``async with connect(url) as b``, or ``b = await connect(url)``.
 
     Parameters
     ----------
-    url, timeout
+    url, server_key, timeout
         As for `bridge.connect`.
 
     Returns
@@ -58,14 +60,15 @@ def connect(url: str | None = None, *, timeout: float = client.DEFAULT_TIMEOUT) 
     ...     asyncio.run(main(srv.url))
     [array([0, 1, 2]), array([0, 1])]
     """
-    return Connecting(url, timeout)
+    return Connecting(url, server_key, timeout)
 
 
 class Connecting:
     """A connection that is being made: await it, or enter it."""
 
-    def __init__(self, url: str | None, timeout: float) -> None:
+    def __init__(self, url: str | None, server_key: str | None, timeout: float) -> None:
         self._url = url
+        self._server_key = server_key
         self._timeout = timeout
         self._client: Client | None = None
 
@@ -97,7 +100,8 @@ class Connecting:
 
     async def _connect(self) -> Client:
         run = _in_threads(DaemonThreads(MOST_CALLS))
-        return Client(await run(client.connect, self._url, timeout=self._timeout), run)
+        connecting = run(client.connect, self._url, server_key=self._server_key, timeout=self._timeout)
+        return Client(await connecting, run)
 
 
 class _Face:
@@ -295,7 +299,7 @@ class Client(_Face):
 def _in_threads(threads: DaemonThreads) -> Run:
     """Return what calls functions in threads, and gives them up where its task is cancelled."""
 
-    async def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def run(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         gave_up = threading.Event()
         future = threads.submit(given_up_by, gave_up, function, *args, **kwargs)
         ended = asyncio.wrap_future(future)

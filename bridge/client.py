@@ -36,7 +36,7 @@ from bridge.reach import reach
 from bridge.remote import RemoteArray, Ways, handle_of
 from bridge.threads import DaemonThreads
 from bridge.transport import DEFAULT_URL
-from bridge.wire import Reply
+from bridge.wire import Reply, is_name
 
 __all__ = ["Client", "connect"]
 
@@ -131,6 +131,8 @@ class Client(Mapping[str, Any]):
         RemoteError
             The first failure.
         """
+        if isinstance(names, str):  # not its letters
+            raise TypeError(f"read_many takes a list of names: [{names!r}]")
         questions = [
             self._question(
                 "get", {"name": name, "max_bytes": self._exchange.inline_bytes}, timeout=timeout
@@ -312,7 +314,7 @@ class Client(Mapping[str, Any]):
 
         Returns
         -------
-        RemoteArray, RemoteTable, RemoteObject or RemoteQuery
+        RemoteArray, RemoteTable, RemoteObject, RemoteQuery, RemoteStream or RemoteChannel
             By what it is. Not annotated as their union: nobody could index it without telling first.
         """
         answer = self._exchange.fetch(self._question("describe", {"name": name}))
@@ -326,10 +328,10 @@ class Client(Mapping[str, Any]):
             follow=self.follow,
             rate=self._rate,
         )
-        return handle_of(Reply(id=None, keys=answer.keys).key("entry", dict), ways, skeleton)
+        return handle_of(answer.key("entry", dict), ways, skeleton)
 
     def __contains__(self, name: object) -> bool:
-        if not isinstance(name, str) or not name:
+        if not is_name(name):
             return False
         try:
             self._ask("describe", {"name": name})
@@ -461,10 +463,9 @@ class Client(Mapping[str, Any]):
                 if exc.code == "changed":
                     raise Changed(exc.message) from exc
                 raise
-            reply = Reply(id=None, keys=answer.keys)
             if "lost" in answer.keys:
-                raise Lagged(reply.key("lost", int))
-            keys = keys | {"start": reply.key("next", int), "version": reply.key("version", str)}
+                raise Lagged(answer.key("lost", int))
+            keys = keys | {"start": answer.key("next", int), "version": answer.key("version", str)}
             if "object" in answer.keys:
                 yield self._decoded(answer)
             elif time.monotonic() - asked < BUSY_SECONDS:

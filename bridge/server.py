@@ -9,6 +9,7 @@ A peer that does not read its replies has its further requests wait.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import signal
 import threading
@@ -442,7 +443,13 @@ def serve(sources: dict[str, Any] | None = None, /, *, url: str | None = None, *
         Where to listen; by default on a free port of this machine, in a notebook on the same one each time.
         With port 0 it is a new server in a notebook too.
     **named
-        More names and objects.
+        More names and objects. The options of `Server`, such as ``writable``, are refused: they are for a
+        `Server` of one's own. Objects of these names go into `sources`.
+
+    Raises
+    ------
+    TypeError
+        If a keyword is an option of `Server`, or an object cannot be served.
 
     Examples
     --------
@@ -452,6 +459,13 @@ def serve(sources: dict[str, Any] | None = None, /, *, url: str | None = None, *
     ['run/x', 'y']
     >>> srv.close()
     """
+    options = inspect.signature(Server).parameters
+    for name in named:
+        if name in options:
+            raise TypeError(
+                f"{name!r} is an option of Server, and serve takes names and objects: write Server({name}=…), "
+                f"or serve({{{name!r}: …}}) for an object of that name"
+            )
     objects = (sources or {}) | named
     server = Server(url or FREE_URL) if in_ipython() is None else _in_place_of_predecessor(url, objects)
     try:

@@ -156,9 +156,12 @@ __all__ = [
     "Frames",
     "Reply",
     "Request",
+    "checked_key",
+    "is_name",
     "pack_failure",
     "pack_reply",
     "pack_request",
+    "part_of",
     "request_id_of",
     "unpack_reply",
     "unpack_request",
@@ -312,11 +315,30 @@ class Reply:
     error: RemoteError | None = None
 
     def key(self, name: str, cls: type) -> Any:
-        """Return a key that this reply must have, checked to be of the JSON type `cls`."""
-        value = self.keys.get(name)
-        if type(value) is not cls:
-            raise WireError(f"the reply's {name!r} is {_show(value)}; expected {_JSON_TYPES[cls]}")
-        return value
+        """Return a key that this reply must have; see `checked_key`."""
+        return checked_key(self.keys, name, cls)
+
+
+def checked_key(keys: dict[str, Any], name: str, cls: type) -> Any:
+    """Return a key that a reply must have, checked to be of the JSON type `cls`."""
+    value = keys.get(name)
+    if type(value) is not cls:
+        raise WireError(f"the reply's {name!r} is {_show(value)}; expected {_JSON_TYPES[cls]}")
+    return value
+
+
+def is_name(value: object) -> bool:
+    """Return whether an object may be a name of the catalogue: text of 1 to `MAX_NAME` bytes.
+
+    Examples
+    --------
+    >>> is_name("run/x"), is_name(""), is_name(5)
+    (True, False, False)
+    """
+    try:
+        return isinstance(value, str) and 0 < len(value.encode()) <= MAX_NAME
+    except UnicodeEncodeError:
+        return False
 
 
 def pack_request(request: Request, *, most: int = STANDARD.request) -> list[Frame]:
@@ -330,13 +352,19 @@ def pack_request(request: Request, *, most: int = STANDARD.request) -> list[Fram
     Raises
     ------
     EncodeError
-        If the server would not take it.
+        If the server would not take it, or text in it, such as a name, is no Unicode.
     """
     header = {"bridge": VERSION, "id": request.id, "op": request.op, **request.keys}
     if request.lengths is not None:
         header["buffers"] = request.lengths
     nbytes = sum(len(buffer) for buffer in request.buffers)
-    frames = _pack(header, request.buffers)
+    try:
+        frames = _pack(header, request.buffers)
+    except UnicodeEncodeError as exc:
+        raise EncodeError(
+            f"this {request.op!r} has text beyond Unicode, {_show(exc.object[exc.start : exc.end])}, as the "
+            "names of files have it that are no UTF-8; no server takes it: write another name"
+        ) from exc
     if nbytes > most or len(frames[0]) > STANDARD.request_header or len(frames) > STANDARD.buffers:
         raise EncodeError(
             f"this {request.op!r} has {nbytes} bytes in {len(frames) - 1} buffers and a header of "
@@ -397,7 +425,7 @@ def unpack_request(frames: Frames, peer: Peer = ANYBODY, *, limits: Limits = STA
     for key in _REQUIRED.get(op, ()):
         if key not in keys:
             raise WireError(f"{op!r} needs {key!r}")
-    if "name" in keys and not 0 < len(keys["name"].encode()) <= MAX_NAME:
+    if "name" in keys and not is_name(keys["name"]):
         raise WireError(f"'name' is {_show(keys['name'])}; expected 1 to {MAX_NAME} bytes of text")
     token = keys.get(_NEW_TOKEN.get(op, ""))
     if token is not None and not MIN_TOKEN <= len(token) <= MAX_NAME:

@@ -88,10 +88,6 @@ class Exchange:
         """Ask for what comes in one message; see `Pool.ask`."""
         return self._pool.ask(question)
 
-    def ask_many(self, questions: Sequence[Question]) -> list[Reply]:
-        """Ask for several things at once; see `Pool.ask_many`."""
-        return self._pool.ask_many(questions)
-
     def fetch(
         self, question: Question, first: Reply | None = None, start: float | None = None
     ) -> Answer:
@@ -104,7 +100,7 @@ class Exchange:
         first
             The reply to it, if it was asked already.
         start
-            When it was asked, on the clock of `time.perf_counter`; by default now.
+            From when on the receipt counts, on the clock of `time.perf_counter`; by default now.
 
         Raises
         ------
@@ -113,22 +109,27 @@ class Exchange:
         Changed
             If the data was replaced on the server, twice, while it was being read.
         """
-        start = time.perf_counter() if start is None else start
+        moving = time.perf_counter()
+        start = moving if start is None else start
         if "max_bytes" not in question.keys:
             question = replace(question, keys={**question.keys, "max_bytes": self.inline_bytes})
         try:
             reply = first if first is not None else self._pool.ask(question)
             if reply.lengths is not None:
+                moving = time.perf_counter()
                 answer = Fetch(self._pool, question, start, self.inline_bytes).run(reply)
-                self._learn(answer)
-                return answer
+            else:
+                seconds = time.perf_counter() - start
+                answer = Answer(
+                    keys=reply.keys, buffers=reply.buffers, first_seconds=seconds, seconds=seconds
+                )
         except IdleTimeout:
             self.inline_bytes = INLINE_BYTES
             raise
-        seconds = time.perf_counter() - start
-        answer = Answer(keys=reply.keys, buffers=reply.buffers, first_seconds=seconds, seconds=seconds)
-        if first is None and "wait" not in question.keys:
-            self._learn(answer)
+        # Windows are asked for when the answer is there. One message may have come late for another reason
+        # than the link: with it came other answers, a function ran, or there were no rows yet.
+        if reply.lengths is not None or (first is None and "wait" not in question.keys):
+            self._learn(answer.nbytes, time.perf_counter() - moving)
         return answer
 
     def fetch_many(self, questions: Sequence[Question]) -> list[Answer]:
@@ -149,7 +150,12 @@ class Exchange:
                 for reply in replies:
                     if reply.error is not None:
                         raise reply.error
-                answers += [self.fetch(*pair, start) for pair in zip(some, replies, strict=True)]
+                # That was for all of them; now each has windows of its own.
+                seconds = time.perf_counter() - start
+                answers += [
+                    self.fetch(*pair, time.perf_counter() - seconds)
+                    for pair in zip(some, replies, strict=True)
+                ]
             except BaseException:
                 self._pool.tell(
                     [
@@ -232,11 +238,12 @@ class Exchange:
         """Close the connections at once. Those in use in other threads are closed when they are done."""
         self._pool.close()
 
-    def _learn(self, answer: Answer) -> None:
-        if answer.nbytes > INLINE_BYTES:  # else its latency says more than its bytes
-            self.rate = answer.nbytes / answer.seconds
-        if answer.nbytes >= TELLING_BYTES:
-            quick = int(answer.nbytes / answer.seconds * QUICK_SECONDS)
+    def _learn(self, nbytes: int, seconds: float) -> None:
+        """Heed how long so many bytes were on their way."""
+        if nbytes > INLINE_BYTES:  # else its latency says more than its bytes
+            self.rate = nbytes / seconds
+        if nbytes >= TELLING_BYTES:
+            quick = int(nbytes / seconds * QUICK_SECONDS)
             self.inline_bytes = max(INLINE_BYTES, min(MAX_INLINE_BYTES, quick))
 
     def _ask_once(self, question: Question, again: Question) -> Reply:

@@ -13,6 +13,7 @@ from bridge.display import Progress, nbytes_text, seconds_text
 from bridge.display.cards import facts_card
 from bridge.errors import IdleTimeout
 from bridge.giving_up import check_given_up
+from bridge.wire import checked_key
 
 __all__ = ["Answer", "Farewell", "IdleClock", "Question", "Receipt"]
 
@@ -83,6 +84,10 @@ class Answer:
     retries: int = 0
     first_seconds: float
     seconds: float
+
+    def key(self, name: str, cls: type) -> Any:
+        """Return a key that the reply must have; see `bridge.wire.checked_key`."""
+        return checked_key(self.keys, name, cls)
 
     @property
     def version(self) -> str:

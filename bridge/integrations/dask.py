@@ -60,7 +60,7 @@ def frame_of(t: RemoteTable, partitions: int | None) -> Any:
             "filter in dask: t.to_dask().query(…)"
         )
     if partitions is None:
-        partitions = max(1, min(-(-t.nbytes // PARTITION_NBYTES), rows, MOST_PARTITIONS))
+        partitions = max(1, min(-(-t.plan().nbytes // PARTITION_NBYTES), rows, MOST_PARTITIONS))
     if partitions < 1:
         raise ValueError(f"partitions is {partitions}; expected at least one")
     t = t.pinned()

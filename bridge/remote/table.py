@@ -77,8 +77,7 @@ class RemoteTable(Handle):
         """The column labels, in order."""
         if self._selected.columns is not None:
             return list(self._selected.columns)
-        skeleton = self._skeleton
-        return list(skeleton.column_names if self._is_arrow else skeleton.columns)
+        return self._labels
 
     @property
     def num_rows(self) -> int | None:
@@ -357,14 +356,13 @@ class RemoteTable(Handle):
         return self.num_rows
 
     def __repr__(self) -> str:
-        large = display.table_text(self.num_rows, len(self.columns))
         columns = display.list_text(self.columns)
-        return f"<RemoteTable {self.name!r} {large} ({columns}), {display.nbytes_text(self.nbytes)}>"
+        return f"<RemoteTable {self.name!r} {self._large} ({columns}), {self._size}>"
 
     def _repr_html_(self) -> str:
         skeleton = self._skeleton
-        labels = list(skeleton.column_names if self._is_arrow else skeleton.columns)
         types = list(skeleton.schema.types if self._is_arrow else skeleton.dtypes)
+        labels = self._labels
         columns = [(labels[place], types[place]) for place in self._places]
         return columns_card(self.name, f"table · {self._what}", columns)
 
@@ -373,24 +371,35 @@ class RemoteTable(Handle):
 
     @property
     def _what(self) -> str:
-        large = display.table_text(self.num_rows, len(self.columns))
-        return f"{large}, {display.nbytes_text(self.nbytes)}"
+        return f"{self._large}, {self._size}"
+
+    @property
+    def _large(self) -> str:
+        return display.table_text(self.num_rows, len(self.columns))
+
+    @property
+    def _size(self) -> str:
+        return display.nbytes_text(self.plan().nbytes)
 
     @property
     def _places(self) -> list[int]:
         """Which of the columns are selected; of a label that several share, all."""
-        skeleton = self._skeleton
-        names = list(skeleton.column_names if self._is_arrow else skeleton.columns)
+        labels = self._labels
         if self._selected.columns is None:
-            return list(range(len(names)))
-        return list(chain.from_iterable(find_columns(names, self._selected.columns)))
+            return list(range(len(labels)))
+        return list(chain.from_iterable(find_columns(labels, self._selected.columns)))
 
     @property
     def _row_nbytes(self) -> float:
         """What a row has of the selected columns, if all columns have the same part in the size."""
-        skeleton = self._skeleton
-        columns = len(skeleton.column_names if self._is_arrow else skeleton.columns)
+        columns = len(self._labels)
         return self.nbytes / max(1, self._all_rows) * len(self.columns) / max(1, columns)
+
+    @property
+    def _labels(self) -> list[Any]:
+        """The labels of all columns, also of those that are not selected."""
+        skeleton = self._skeleton
+        return list(skeleton.column_names if self._is_arrow else skeleton.columns)
 
     @property
     def _is_arrow(self) -> bool:
@@ -424,9 +433,9 @@ class RemoteTable(Handle):
         """Return the labels that came, those that were described, and those of them that were asked for."""
         skeleton = self._skeleton
         if self._is_arrow:
-            return list(values.schema.names), list(skeleton.schema.names), self._selected.columns
+            return list(values.schema.names), self._labels, self._selected.columns
         if form is None:
-            return list(values.columns), list(skeleton.columns), self._selected.columns
+            return list(values.columns), self._labels, self._selected.columns
         # Arrow's names are text, and after the columns come those of an index, if it is no plain range.
         described = _arrow_names(skeleton.iloc[:, self._places])
         came = list(values.schema.names)

@@ -92,7 +92,7 @@ class RemoteQuery:
         self.signature = display.signature_text(entry)
         self.__doc__ = display.lines(entry.get("doc", ""))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the function on the server; see `bridge.Client.call`."""
         names = [str(p.get("name")) for p in self._parameters if not p.get("any")]
         if len(args) > len(names):
@@ -114,7 +114,7 @@ class RemoteQuery:
 class RemoteStream(RemoteQuery):
     """A stream on the server. Call it with its arguments, and iterate over what it gives."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Begin the stream; see `bridge.Client.stream`."""
         values: Iterator[Any] = super().__call__(*args, **kwargs)
         return values

@@ -24,8 +24,9 @@ import numpy as np
 from bridge import codecs, selection
 from bridge.codecs import BufferReader, Encoded, array
 from bridge.codecs.dtypes import to_wire
-from bridge.errors import BridgeError, EncodeError, WireError, remote_error
+from bridge.errors import BridgeError, EncodeError, remote_error
 from bridge.sources import Plan
+from bridge.sources.memory import check_no_form
 
 __all__ = [
     "MAX_WASTE",
@@ -99,8 +100,7 @@ class ArrayReader:
         return False  # it is opened
 
     def plan(self, select: Any, reader: BufferReader, form: str | None) -> Plan:
-        if form is not None:
-            raise WireError(f"'as' is {form!r}, but this is no table; leave it out", code="unsupported")
+        check_no_form(form)
         opened = self._open()
         index = (...,) if select is None else selection.array_from_wire(select, reader)
         shape = selection.array_result_shape(opened.shape, index)

@@ -19,7 +19,7 @@ from bridge.errors import EncodeError, WireError, an
 from bridge.sources import Plan
 from bridge.sources.rows import alike, joined
 
-__all__ = ["ArraySource", "FrameSource", "ObjectSource", "TableSource", "frame_plan"]
+__all__ = ["ArraySource", "FrameSource", "ObjectSource", "TableSource", "check_no_form", "frame_plan"]
 
 # Up to this size an answer is made where the request is read: handing it to a thread costs more.
 QUICK_BYTES = 64 * 1024
@@ -58,7 +58,7 @@ class ArraySource:
         return True
 
     def plan(self, select: Any, reader: BufferReader, form: str | None) -> Plan:
-        _only_tables_as(form)
+        check_no_form(form)
         values = self._values
         if select is None:
             return _array_plan(self._version, values)
@@ -180,7 +180,7 @@ class ObjectSource:
         return True
 
     def plan(self, select: Any, reader: BufferReader, form: str | None) -> Plan:
-        _only_tables_as(form)
+        check_no_form(form)
         if select is not None:
             raise WireError(
                 f"{an(type(self._obj).__name__)} is sent whole; leave 'select' out",
@@ -196,6 +196,12 @@ def frame_plan(version: str, plan: selection.Plan[Any], form: str | None, *, hel
     return _stream_plan(version, plan.nbytes, lambda: _arrow_of(plan.build()))
 
 
+def check_no_form(form: str | None) -> None:
+    """Refuse a form: what is asked for has none, it is no table."""
+    if form is not None:
+        raise WireError(f"'as' is {form!r}, but this is no table; leave it out", code="unsupported")
+
+
 def _appended(rows: Any, more: Any) -> Any:
     if not alike(rows, more):
         raise EncodeError(
@@ -207,11 +213,6 @@ def _appended(rows: Any, more: Any) -> Any:
 
 def _new_version() -> str:
     return uuid4().hex[:16]
-
-
-def _only_tables_as(form: str | None) -> None:
-    if form is not None:
-        raise WireError(f"'as' is {form!r}, but this is no table; leave it out", code="unsupported")
 
 
 def _table_selection(select: Any, reader: BufferReader) -> selection.TableSelection:

@@ -1,9 +1,9 @@
-"""Sockets, their options and their deadlines. The only package that knows ZeroMQ.
+"""Sockets, their options and their deadlines. Nothing else knows ZeroMQ, but for the benchmark.
 
 A `Listener` is the server's end: a ROUTER that speaks REP's side. A `Link` is the client's: a DEALER
 that speaks REQ's side, so it may have several requests in flight and stays usable when a reply is
 lost. Both move lists of frames and look into none of them. Errors of ZeroMQ leave it as
-`TransportError` and its subclass.
+`TransportError` (`Unreachable` where there was no connection), frames that no server sends as `WireError`.
 """
 
 from __future__ import annotations

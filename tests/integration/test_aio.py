@@ -106,6 +106,19 @@ def test_what_the_client_does_is_done_when_it_is_awaited(server):
     run(server, task)
 
 
+def test_the_parameters_of_a_query_may_have_any_names(server):
+    @server.query
+    def query(self: int, name: int, function: int, event: int):
+        return [self, name, function, event]
+
+    given = {"self": 1, "name": 2, "function": 3, "event": 4}
+
+    async def task(b):
+        assert await (await b["query"])(**given) == await b.call("query", **given) == [1, 2, 3, 4]
+
+    run(server, task)
+
+
 def test_a_connection_that_was_not_awaited_says_so():
     with pytest.raises(AttributeError, match="no 'read' before the connection is made; await it first"):
         aio.connect("tcp://127.0.0.1:1").read("x")  # type: ignore[attr-defined]

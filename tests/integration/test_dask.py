@@ -117,6 +117,12 @@ def test_a_slice_of_a_frame_is_divided_too(b, rows, partitions):
     pd.testing.assert_frame_equal(result, FRAME[rows])
 
 
+def test_a_narrower_table_is_divided_by_its_own_size(b, server):
+    server["large"] = pa.table({"n": np.zeros(9_000_000)})
+    assert b["large"].to_dask().npartitions == 2
+    assert b["large"].head(100).to_dask().npartitions == 1
+
+
 def test_columns_that_are_not_needed_are_not_fetched(b):
     frame = b["frame"].to_dask(2)
     assert frame[["n"]].sum().compute(scheduler="sync")["n"] == FRAME.n.sum()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import logging
@@ -19,7 +20,7 @@ import pytest
 import zmq
 
 import bridge
-from bridge import clients, keys, wire
+from bridge import aio, clients, keys, wire
 from bridge.clients import Authorized
 from bridge.rights import Rights
 from bridge.transport import KeyPair, guard, new_key_pair
@@ -78,6 +79,12 @@ def test_the_servers_key_may_be_given_beside_its_address(server, home):
     key = own(home, keys.SERVER).public.hex()
     with bridge.connect(plain(server.url), server_key=key.upper()) as b:
         assert b.read("y") == 1
+
+    async def read():
+        async with aio.connect(plain(server.url), server_key=key) as b:
+            return await b.read("y")
+
+    assert asyncio.run(read()) == 1
 
 
 def test_a_server_that_is_known_needs_no_key_in_its_address(server, home):

@@ -160,6 +160,15 @@ def test_serve_takes_names_that_are_no_identifiers(server):
         assert "serving" in repr(served)
 
 
+@pytest.mark.parametrize("option", ["writable", "keys", "limits"])
+def test_serve_takes_no_option_of_a_server_for_the_name_of_an_object(option):
+    named: dict[str, Any] = {option: True}
+    with pytest.raises(TypeError, match=rf"write Server\({option}=…\), or serve\({{'{option}': …}}\)"):
+        bridge.serve(x=1, **named)
+    with bridge.serve(named) as served:
+        assert list(served) == [option]
+
+
 def test_serve_frees_the_address_when_something_cannot_be_served(server):
     url = server.url
     server.close()

@@ -86,6 +86,13 @@ def test_a_narrower_table_costs_in_proportion():
     assert table(rate=1e3).select(["a"]).plan().seconds == 8.0
 
 
+def test_a_narrower_table_is_shown_with_its_own_size():
+    narrow = table().slice(0, 100).select(["a"])
+    assert "100 rows × 1 column (a), 800 B" in repr(narrow)
+    assert "100 rows × 1 column, 800 B" in narrow._repr_html_()
+    assert "1,000 rows × 2 columns (a, b), 15.6 KiB" in repr(table())
+
+
 def test_more_than_the_limit_is_not_fetched_by_the_way(few_bytes):
     for fetched_by_the_way in (np.asarray, list, sum):
         with pytest.raises(

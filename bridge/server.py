@@ -304,7 +304,9 @@ class Server(MutableMapping[str, Any]):
         """Begin with a request, or have it wait, or refuse it."""
         loads = [self._loads[who] for who in query.owners if who in self._loads]
         if not all(load.has_room(query, self._limits) for load in loads):
-            self._send(query, self._service.refuse(query.request, BUSY))
+            # Who reads nothing at all would have these pile up, too.
+            if self._listener.unsent(query.peer) <= 2 * self._limits.client_unread:
+                self._send(query, self._service.refuse(query.request, BUSY))
         elif query.peer in self._held or not self._begin(query):
             self._enter(query)
             self._held.setdefault(query.peer, deque()).append(query)

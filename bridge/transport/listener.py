@@ -38,12 +38,13 @@ __all__ = ["Envelope", "Listener"]
 MAX_LABELS: Final = 8
 # Bytes of each: as many as a routing id may have. They are kept as long as a request waits.
 MAX_LABEL: Final = 255
-# Peers of whom it is known when they were heard last.
-MAX_HEARD: Final = 10_000
-# Of a reply, libzmq tells when it is sent; for one up to this size that costs more than the reply itself.
-UNFOLLOWED: Final = 2048
-# So of those, libzmq queues so many for a peer that does not read: 64 MiB at most.
-UNREAD_REPLIES: Final = 32_768
+# Peers of whom it is known when they were heard last, and what small replies they got.
+MAX_KNOWN: Final = 10_000
+# Of a reply, libzmq tells when it is sent; for a small one that costs more than the reply itself. Of those to
+# one peer, it is asked about one in so many bytes, which stands for those before it.
+UNFOLLOWED: Final = 16 * 1024
+# What a frame takes in libzmq beside its bytes.
+FRAME_COST: Final = 100
 # Unsent replies get this long when the server closes in peace.
 LINGER: Final = 1.0
 # Freeing the address takes far less; nothing more can be done about it.
@@ -51,7 +52,7 @@ UNBIND: Final = 1.0
 
 _LISTENER_OPTIONS: dict[int, int] = {
     zmq.RCVHWM: HIGH_WATER_MARK,
-    zmq.SNDHWM: UNREAD_REPLIES,  # larger ones are bounded by their bytes: see `Listener.unsent`
+    zmq.SNDHWM: 0,  # what a peer does not read is bounded by its bytes: see `Listener.unsent`
     zmq.ROUTER_MANDATORY: 1,
     zmq.ROUTER_HANDOVER: 0,  # nobody takes the replies of another by claiming his routing id
     zmq.LINGER: milliseconds(LINGER),
@@ -112,7 +113,7 @@ class Listener:
     undelivered
         How many replies found their peer gone, or not reading.
     unsent_to_all
-        Bytes of replies that ZeroMQ held for all peers together when `unsent` was asked last.
+        What the replies took that ZeroMQ held for all peers together when `unsent` was asked last, in bytes.
     wakes_when_sent
         Set it to have `wait` end also when less is `unsent`.
 
@@ -153,6 +154,7 @@ class Listener:
         self._heard: dict[bytes, float] = {}
         self.wakes_when_sent = False
         self.unsent_to_all = 0
+        self._unfollowed: dict[bytes, int] = {}
         self._lent: dict[bytes | str, int] = {}
         self._loans: dict[int, weakref.ref[Any]] = {}
         self._returned: deque[tuple[Envelope, int]] = deque()
@@ -214,8 +216,14 @@ class Listener:
         """
         parts: list[Any] = [*envelope.labels, *frames]
         nbytes = sum(map(len, frames))
-        if nbytes > UNFOLLOWED:
-            parts[-1] = self._lend(envelope, parts[-1], nbytes)
+        cost = (
+            sum(map(len, parts)) + FRAME_COST * len(parts) + self._unfollowed.pop(envelope.connection, 0)
+        )
+        if cost > UNFOLLOWED:
+            parts[-1] = self._lend(envelope, parts[-1], cost)
+        else:
+            self._unfollowed[envelope.connection] = cost
+            _forget_oldest(self._unfollowed)
         try:
             send(self._socket, parts)
         except zmq.ZMQError as exc:
@@ -232,7 +240,7 @@ class Listener:
         return sum(when >= since for when in self._heard.copy().values())
 
     def unsent(self, to: bytes | str) -> int:
-        """Return how many bytes of replies ZeroMQ still holds, because they were not read yet.
+        """Return what the replies take that ZeroMQ still holds, because they were not read yet, in bytes.
 
         Parameters
         ----------
@@ -297,8 +305,7 @@ class Listener:
     def _note(self, peer: bytes) -> None:
         self._heard.pop(peer, None)
         self._heard[peer] = time.monotonic()
-        if len(self._heard) > MAX_HEARD:
-            del self._heard[next(iter(self._heard))]
+        _forget_oldest(self._heard)
 
     def _receive(self) -> tuple[Envelope, list[bytes | memoryview]] | None:
         """Receive a message, or the beginning of one that has no proper envelope or comes past the gate."""
@@ -339,6 +346,11 @@ class Listener:
         more = self._more()
         while more:  # as fast as it goes: a peer can make this many
             more = self._socket.recv(copy=False).more
+
+
+def _forget_oldest(known: dict[bytes, Any]) -> None:
+    if len(known) > MAX_KNOWN:
+        del known[next(iter(known))]
 
 
 def _bind_message(url: str, exc: zmq.ZMQError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 
 import numpy as np
 import pytest
@@ -172,6 +173,31 @@ def test_a_peer_that_never_reads_its_replies_holds_nobody_up(server, dealer):
     for _ in range(64):
         dealer.send_multipart([b"", request])
     assert_answers(server)
+
+
+def test_small_replies_that_nobody_reads_do_not_pile_up():
+    limits = bridge.Limits(client_unread=100_000, client_requests=50)
+    with (
+        bridge.Server("tcp://127.0.0.1:0", limits=limits) as server,
+        zmq.Context() as context,
+        context.socket(zmq.DEALER) as rude,
+    ):
+        server["x"] = VALUES
+        server["small"] = np.zeros(220)
+        rude.setsockopt(zmq.LINGER, 0)
+        rude.setsockopt(zmq.SNDHWM, 0)
+        rude.setsockopt(zmq.RCVHWM, 1)
+        rude.setsockopt(zmq.RCVBUF, 4096)
+        rude.connect(server.url)
+        for number in range(12_000):
+            request = {"bridge": 1, "id": number, "op": "get", "name": "small"}
+            rude.send_multipart([b"", json.dumps(request).encode()])
+        sent = -1
+        while sent != server._listener.sent:
+            sent = server._listener.sent
+            time.sleep(0.5)
+        assert sent < 12 * 2**20  # most of it is in the system's buffers
+        assert_answers(server)
 
 
 def test_equal_ids_of_one_peer_are_each_answered(server, dealer):

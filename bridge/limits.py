@@ -54,7 +54,8 @@ class Limits:
         At the same time. Beyond, those are closed that never sent a request (on Linux).
     unfinished
         Bytes of requests that have not arrived whole, of all connections together, and bytes of memory that
-        they can have cost; beyond, the connection with most of them is closed (on Linux).
+        they can have cost; beyond, the connection with most of them is closed (on Linux). So is one that alone
+        sent more than a `request` and 8 MiB.
     query_seconds
         How long a query function may take. None: as long as it likes.
 

@@ -199,7 +199,10 @@ def test_imports_point_one_way(path):
 
 @every_file
 def test_every_module_has_its_place(path):
-    assert top_of(path) in RANKS.keys() | ONLY.keys() | {"__init__"}
+    top = top_of(path)
+    assert top in RANKS.keys() | ONLY.keys() | {"__init__"}
+    house = (ROOT.parent / "CONTRIBUTING.md").read_text("utf-8")
+    assert top.startswith("_") or f" {top}.py " in house or f" {top}/ " in house
 
 
 @every_file

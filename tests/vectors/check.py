@@ -19,6 +19,7 @@ from bridge import codecs, wire
 from bridge.codecs import strict_json
 from bridge.errors import RemoteError, WireError
 from bridge.service import Service
+from bridge.timers import Timers
 from bridge.wire import Frame, Reply, Request
 from tests.check import difference
 from tests.vectors.objects import OBJECTS
@@ -49,9 +50,17 @@ def check(name: str) -> None:
     _CHECKS[kind](own_name, vector, frames)
 
 
+class _Impatient(Timers):
+    """Those of a server where nothing comes that is waited for."""
+
+    def limit(self, seconds: float, *arguments: Any) -> None:
+        super().limit(min(seconds, 0.05), *arguments)
+
+
 def served() -> Service:
     """Return the server that the requests are for; the README says what it serves."""
     service = Service(writable=["w/"])
+    service.timers = _Impatient()
     service["w/x"] = np.arange(2).astype("<i8")
     service.channel("log").append(np.arange(6.0).reshape(2, 3))
     service["x"] = np.arange(12.0).reshape(4, 3)

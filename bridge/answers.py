@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -23,6 +22,7 @@ from bridge.limits import STANDARD
 from bridge.selection import MAX_SELECTION
 from bridge.sources import Plan, Source
 from bridge.sources.choose import source_of
+from bridge.threads import Shares
 from bridge.transfer import Outbox, cut, fill
 from bridge.wire import Frame, Reply, Request
 
@@ -80,7 +80,7 @@ class Answers:
         Where those are kept that do not fit in one message.
     """
 
-    def __init__(self, threads: Executor, outbox: Outbox) -> None:
+    def __init__(self, threads: Shares, outbox: Outbox) -> None:
         self._threads = threads
         self._outbox = outbox
 
@@ -180,7 +180,7 @@ class Answers:
 
         def later(reply: ReplyWith) -> None:
             try:
-                self._threads.submit(lambda: reply(self.tried(request, make)))
+                self._threads.of(request.peer.client).submit(lambda: reply(self.tried(request, make)))
             except RuntimeError as exc:  # the server is closing, or has no thread
                 reply(self.failed(request, remote_error("busy", str(exc))))
 

@@ -48,6 +48,8 @@ HEADER_COST: Final = 32
 MAX_UNSENT = 2 * MAX_IN_FLIGHT
 BUSY = "you have too many requests under way; take their replies first"
 NO_MEMORY = "the server has no memory for this request; try again later"
+# Threads that make answers. A quarter is for one client, so that a long read of its own holds no other up.
+THREADS: Final = 8
 # Streams that are making a value at the same time; each takes a thread, many of which sleep.
 MAX_STREAM_THREADS = 1000
 # How long `close` waits for the work that is under way.
@@ -117,7 +119,7 @@ class Server(MutableMapping[str, Any]):
         if self._entrance.is_open:
             _log.warning("%s is open to everybody who can reach it, and not encrypted", self.url)
         # What is the user's has threads of its own: a function that never returns holds no read up.
-        self._threads = DaemonThreads()
+        self._threads = DaemonThreads(THREADS)
         self._queries = DaemonThreads()
         self._streams = DaemonThreads(MAX_STREAM_THREADS)
         self._service = Service(

@@ -81,7 +81,7 @@ class Service(Catalogue):
         Where answers are made that take time; by default in the thread that handles the request.
     streams
         Where generators run, one thread for each value that is being made; by default where `threads` says.
-        Those of one client take a quarter of the threads of a `DaemonThreads`, and wait for each other.
+        Here and there, one client takes a quarter of the threads of a `DaemonThreads`; more of its tasks wait.
     tracebacks
         Whether a failure reply shows the traceback of a query that raised. They tell strangers about
         paths and code.
@@ -112,7 +112,8 @@ class Service(Catalogue):
         self._limits = limits
         self._outbox = Outbox(limits)
         self._inbox = Inbox(limits)
-        self._answers = Answers(self._threads, self._outbox)
+        self._shares = Shares(self._threads)
+        self._answers = Answers(self._shares, self._outbox)
         self._calls = Calls(limits)
         self._numbers = itertools.count()
         self.timers = Timers()
@@ -210,7 +211,7 @@ class Service(Catalogue):
             return 0
         if self._takes_time(request):
             try:
-                self._threads.submit(self._dispatch, request, reply)
+                self._shares.of(peer.client).submit(self._dispatch, request, reply)
             except RuntimeError as exc:  # the server is closing, or has no thread
                 reply(self._answers.failed(request, remote_error("busy", str(exc))))
             return 0

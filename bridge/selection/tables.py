@@ -5,10 +5,10 @@ The JSON form is an object, of which all fields may be missing or null::
     {"filters": F, "rows": [start, stop, step], "columns": C}
 
 ``F`` is ``[[column, operator, value], …]``, terms that must all hold, or a list of such lists, one of
-which must hold (see `bridge.selection.filters`). ``C`` is a list of labels, each once. Labels and values
-are written as in trees: a label of a MultiIndex is ``{"$tuple": […]}``, an instant ``{"$datetime": …}``.
-In the place of F or C the descriptor of the same list as a tree may stand. Buffers are in the order
-filters, columns, and have 8 MiB together at most.
+which must hold (see `bridge.selection.filters`), with 64 terms at most. ``C`` is a list of labels, each once.
+Labels and values are written as in trees: a label of a MultiIndex is ``{"$tuple": […]}``, an instant
+``{"$datetime": …}``. In the place of F or C the descriptor of the same list as a tree may stand. Buffers are in
+the order filters, columns, and have 8 MiB together at most.
 
 The filters are applied first, `rows` to the rows that they left, `columns` last: a filter may name a
 column that is not selected, and the bounds and the step of `rows` count as in Python.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import builtins
 import gc
 import logging
+import queue
 import random
 import re
+import threading
 import time
 import weakref
 from concurrent.futures import Future
@@ -22,9 +24,10 @@ from bridge import answers, catalogue, codecs, transfer, wire
 from bridge.codecs import strict_json
 from bridge.errors import EncodeError, RemoteError
 from bridge.limits import STANDARD, Limits
+from bridge.rights import Peer
 from bridge.service import Service
 from bridge.sources.memory import ArraySource
-from bridge.threads import Inline
+from bridge.threads import DaemonThreads, Inline
 from bridge.wire import Reply, Request
 from tests.check import difference
 
@@ -821,6 +824,45 @@ def test_followers_are_woken_also_where_no_thread_can_be_started():
     service.tick()
     assert [reply.keys["next"] for reply in woken] == [2]
     assert [reply.keys["next"] for reply in in_vain] == [9]
+
+
+class Computed:
+    """An array that is made when it is read, and not before somebody opens its gate."""
+
+    shape, dtype = (3,), np.dtype("f8")
+
+    def __init__(self, gate):
+        self._gate = gate
+
+    def __getitem__(self, index):
+        assert self._gate.wait(30)
+        return np.zeros(3)[index]
+
+
+def test_the_answers_of_one_client_leave_threads_for_those_of_others():
+    gate, is_open = threading.Event(), threading.Event()
+    is_open.set()
+    threads = DaemonThreads(4)
+    service = Service(threads=threads, writable=True)
+    service.update(slow=Computed(gate), quick=Computed(is_open))
+    replies: queue.SimpleQueue[tuple[str, Reply]] = queue.SimpleQueue()
+
+    def ask_as(client, op, **keys):
+        frames = wire.pack_request(Request(id=1, op=op, keys=keys))
+        service.begin(
+            frames, lambda reply: replies.put((client, wire.unpack_reply(reply))), Peer(client=client)
+        )
+
+    for _ in range(8):
+        ask_as("greedy", "get", name="slow")
+        ask_as("greedy", "describe", name="slow")
+    ask_as("modest", "get", name="quick")
+    first, others = replies.get(timeout=30), []
+    gate.set()
+    others = [replies.get(timeout=30) for _ in range(16)]
+    assert (first[0], first[1].error) == ("modest", None)
+    assert [(client, reply.error) for client, reply in others] == 16 * [("greedy", None)]
+    threads.shutdown()
 
 
 # ── what calls hold ───────────────────────────────────────────────────────────────────────────────

@@ -40,6 +40,8 @@ class Limits:
     held
         Bytes that exist for transfers, calls and uploads alone, each. Views of what is served, and
         ranges of files, cost nothing. When there is no more, the client that has most of it loses its oldest.
+        Answers count with transfers while they are made; one that does not fit beside others is told that the
+        server is busy.
     transfers, calls
         How many are kept for all clients. A client may have a quarter of them.
     client_requests, client_request_bytes

@@ -333,7 +333,7 @@ class Service(Catalogue):
             skeleton = source.skeleton()
         if skeleton is None:
             return reply_to(request, {"entry": entry})
-        return self._answers.of_object(request, {"entry": entry}, skeleton, held=False)
+        return self._answers.of_object(request, {"entry": entry}, skeleton)
 
     def _get(self, request: Request) -> list[Frame] | Later:
         name = request.keys["name"]
@@ -388,7 +388,7 @@ class Service(Catalogue):
             keys["lost"] = batch.lost
         if batch.rows is None:
             return reply_to(request, keys)
-        return self._answers.of_object(request, keys, batch.rows, held=True)
+        return self._answers.of_object(request, keys, batch.rows)
 
     def _schedule(self, when: float, function: Callable[[], None]) -> None:
         """Call a function at a time, in a thread."""
@@ -471,7 +471,7 @@ class Service(Catalogue):
         kept = query.kept(key)
         if kept is not None:
             # A second client's may outlive it where it is kept.
-            return self._answers.of_object(request, {}, kept, held=True)
+            return self._answers.of_object(request, {}, kept)
 
         def encode(value: Any) -> tuple[Encoded, int]:
             try:
@@ -567,7 +567,7 @@ class Service(Catalogue):
 
     def _outcome(self, request: Request, call: Call, item: Item, keys: dict[str, Any]) -> list[Frame]:
         if item.error is None:
-            return self._answers.of_object(request, keys, item.value, held=True)
+            return self._answers.of_object(request, keys, item.value)
         if not item.raised:
             return self._answers.failed(request, item.error)
         _log.error("the query %r raised", call.name, exc_info=item.error)

@@ -130,6 +130,25 @@ def test_a_client_has_a_quarter_of_the_transfers():
     assert outbox.window(honest, 0, 1, 30.0)
 
 
+def test_room_for_an_answer_that_is_made_is_taken_from_those_that_are_kept_and_given_back():
+    outbox = Outbox(Limits(held=100))
+    kept = outbox.keep([bytes(60)], held=60, now=0.0)
+    with outbox.reserve(80) as room:
+        with pytest.raises(RemoteError, match="no such transfer"):
+            outbox.window(kept, 0, 1, 1.0)
+        with pytest.raises(RemoteError, match="others that are being made take 80 of 100") as busy:
+            outbox.keep([bytes(30)], held=30, now=1.0)
+        assert busy.value.code == "busy"
+        outbox.keep([bytes(90)], held=90, now=1.0, room=room)
+        assert outbox.held == 90
+    assert outbox.held == 90
+    with pytest.raises(ZeroDivisionError), outbox.reserve(80):
+        1 / 0  # noqa: B018
+    assert outbox.held == 0
+    with pytest.raises(RemoteError, match="at most 100 for transfers"):
+        outbox.reserve(101)
+
+
 def test_an_upload_has_a_limit():
     with pytest.raises(RemoteError, match="takes 100 at a time") as refused:
         Inbox(Limits(upload=100)).open("a token of 16 characters", 101, list, "what", 0.0)

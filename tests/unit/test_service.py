@@ -829,14 +829,15 @@ def test_followers_are_woken_also_where_no_thread_can_be_started():
 class Computed:
     """An array that is made when it is read, and not before somebody opens its gate."""
 
-    shape, dtype = (3,), np.dtype("f8")
+    dtype = np.dtype("f8")
 
-    def __init__(self, gate):
+    def __init__(self, gate, shape=(3,)):
+        self.shape = shape
         self._gate = gate
 
     def __getitem__(self, index):
         assert self._gate.wait(30)
-        return np.zeros(3)[index]
+        return np.zeros(self.shape)[index]
 
 
 def test_the_answers_of_one_client_leave_threads_for_those_of_others():
@@ -863,6 +864,70 @@ def test_the_answers_of_one_client_leave_threads_for_those_of_others():
     assert (first[0], first[1].error) == ("modest", None)
     assert [(client, reply.error) for client, reply in others] == 16 * [("greedy", None)]
     threads.shutdown()
+
+
+def test_texts_of_any_length_are_collected_in_a_thread(service, threads):
+    service["words"] = np.array(["a", "bc" * 100_000], dtype=np.dtypes.StringDType())
+    for select in (None, [[0, 2, None]], [1, "..."], [1]):
+        replies = begun(service, "get", name="words", select=select)
+        assert not replies
+        threads.work()
+        assert [reply.error for reply in replies] == [None]
+    assert codecs.decode(replies[0].keys["object"], replies[0].buffers) == "bc" * 100_000
+
+
+# ── what answers hold ─────────────────────────────────────────────────────────────────────────────
+
+TEXTS = np.array([f"text {number}" for number in range(20_000)], object)
+
+
+@pytest.mark.parametrize(
+    ("obj", "part"),
+    [
+        (np.zeros(100_000), 0.0),
+        (np.zeros((100_000, 2))[:, 0], 1.0),
+        (TEXTS.astype(np.dtypes.StringDType()), 1.0),
+        (pd.DataFrame({"a": np.zeros(100_000)}), 0.0),
+        (pd.DataFrame({"a": TEXTS}, dtype=object), 1.0),
+        (pa.table({"a": np.zeros(100_000)}), 0.0),
+        ([np.zeros(100_000), list(range(20_000))], 0.2),
+        (b"x" * 100_000, 0.0),
+    ],
+    ids=["array", "strided", "strings", "frame", "texts", "table", "tree", "bytes"],
+)
+def test_only_what_was_made_for_an_answer_counts_for_it(obj, part):
+    service = Service()
+    service["x"] = obj
+    lengths = ask(service, "get", name="x", max_bytes=1).lengths
+    assert lengths is not None
+    held = service._outbox.held
+    assert part - 0.1 <= held / sum(lengths) <= part + 0.1
+
+
+def test_answers_that_are_made_at_the_same_time_take_no_more_memory_than_there_is():
+    gate, threads = threading.Event(), DaemonThreads(8)
+    service = Service(threads=threads, limits=Limits(held=1_000_000))
+    service["x"] = Computed(gate, shape=(100_000,))
+    replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
+
+    def ask_as(client):
+        frames = wire.pack_request(Request(id=1, op="get", keys={"name": "x"}))
+        service.begin(frames, lambda reply: replies.put(wire.unpack_reply(reply)), Peer(client=client))
+
+    ask_as("one")
+    ask_as("other")
+    assert failure_code(replies.get(timeout=30)) == "busy"
+    assert service._outbox.held == 800_000
+    gate.set()
+    assert failure_code(replies.get(timeout=30)) is None
+    assert service._outbox.held == 0  # it fitted in one message
+    ask_as("other")
+    assert failure_code(replies.get(timeout=30)) is None
+    threads.shutdown()
+
+
+def failure_code(reply):
+    return reply.error.code if reply.error else None
 
 
 # ── what calls hold ───────────────────────────────────────────────────────────────────────────────

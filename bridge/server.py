@@ -27,7 +27,7 @@ from bridge.display import list_text, nbytes_text, text
 from bridge.display.cards import facts_card
 from bridge.display.markup import element
 from bridge.entrance import entrance_to, for_others
-from bridge.limits import STANDARD, Limits
+from bridge.limits import HEADER_COST, STANDARD, Limits
 from bridge.service import Service
 from bridge.sources.channel import Channel
 from bridge.threads import DaemonThreads
@@ -42,8 +42,6 @@ __all__ = ["Server", "serve"]
 LOOK_SECONDS = 0.02
 # Requests read from the socket between two looks at finished work: neither may starve the other.
 BATCH = 32
-# Bytes of memory for a byte of a request's header, at most: objects of JSON are larger than their text.
-HEADER_COST: Final = 32
 # Results that were made at the same time go beyond that together, up to this.
 MAX_UNSENT = 2 * MAX_IN_FLIGHT
 BUSY = "you have too many requests under way; take their replies first"

@@ -11,7 +11,6 @@ import itertools
 import logging
 import threading
 import time
-import weakref
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from functools import cache, partial
@@ -413,6 +412,7 @@ class Service(Catalogue):
             time.monotonic(),
             request.peer.client,
             count=len(request.lengths),
+            cost=request.keys_nbytes,
         )
         return reply_to(request, {})
 
@@ -486,12 +486,12 @@ class Service(Catalogue):
             self._make_room(nbytes)
             return result, nbytes
 
-        nbytes = sum(map(len, request.buffers))
+        nbytes = sum(map(len, request.buffers)) + request.keys_nbytes
 
         def begin() -> Call:
             # A generator stays in this process; a query function may go to any.
             executor = self._streams.of(request.peer.client) if query.is_stream else self._executor
-            call = Call(
+            return Call(
                 executor,
                 query.function,
                 arguments,
@@ -499,11 +499,8 @@ class Service(Catalogue):
                 many=query.is_stream,
                 nbytes=nbytes,
                 name=name,
+                limit=None if self._limits.query_seconds is None else self._limit,
             )
-            if self._limits.query_seconds is not None:
-                stop = partial(_stop, weakref.ref(call))  # what is over is not kept until then
-                self.timers.add(time.monotonic() + self._limits.query_seconds, stop)
-            return call
 
         token = request.keys.get("call")
         if token is None and query.is_stream:
@@ -514,11 +511,18 @@ class Service(Catalogue):
         call = self._calls.add(key_of_call, begin, request.peer.client)
         return self._awaiting(request, call, token, key_of_call)
 
+    def _limit(self, late: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called when a query takes too long, and return how to take that back."""
+        return self.timers.add(time.monotonic() + (self._limits.query_seconds or 0.0), late)
+
     def _make_room(self, nbytes: int) -> None:
-        """Have results and arguments of calls take no more memory than transfers may, together with them."""
-        if nbytes > QUICK_BYTES:  # it looks at every call
-            self._outbox.check(nbytes)
-            self._calls.make_room(nbytes, self._limits.held - self._outbox.held)
+        """Have results and arguments of calls take no more memory than transfers may.
+
+        Large ones take no more together with transfers; small ones are not refused because of these.
+        """
+        self._outbox.check(nbytes)
+        kept = self._outbox.held if nbytes > QUICK_BYTES else 0
+        self._calls.make_room(nbytes, self._limits.held - kept)
 
     def _wait(self, request: Request) -> Later:
         token, number = request.keys["call"], request.keys.get("start")
@@ -621,11 +625,6 @@ def _prefixes(writable: bool | str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(writable, bool):
         return ("",) if writable else ()
     return (writable,) if isinstance(writable, str) else tuple(writable)
-
-
-def _stop(call: weakref.ref[Call]) -> None:
-    if (running := call()) is not None:
-        running.stop()
 
 
 @cache

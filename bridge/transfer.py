@@ -368,6 +368,7 @@ class Inbox:
         client: Hashable = None,
         *,
         count: int = 0,
+        cost: int = 0,
     ) -> None:
         """Take parts under a token from now on. The same may be said twice: its reply may have been lost.
 
@@ -381,6 +382,8 @@ class Inbox:
             Whatever `finish` shall return with them.
         count
             Of how many buffers. Empty ones take memory, too.
+        cost
+            Bytes of memory that `what` takes.
 
         Raises
         ------
@@ -399,15 +402,22 @@ class Inbox:
                     "bad_request", "there is a transfer of this token; choose another at random"
                 )
             limits = self._limits
-            most = min(limits.upload, limits.held)
+            most = min(limits.upload, limits.held - cost)
             held = max(nbytes, count * BUFFER_COST)
             if held > most:
                 raise remote_error(
                     "too_large", f"{held} bytes are to be put; the server takes {most} at a time"
                 )
+            held += cost
             own = sum(upload.client == client for upload in self._open.values())
+            if own >= max(1, limits.transfers // 4):
+                raise remote_error("busy", f"{own} uploads of yours are on their way; finish them first")
+            if len(self._open) >= limits.transfers:
+                raise remote_error(
+                    "busy", f"{len(self._open)} uploads are on their way; try again later"
+                )
             pushed_out = self._pushed_out_by(held, client)
-            if pushed_out is None or own >= limits.transfers // 4:
+            if pushed_out is None:
                 others = sum(upload.held for upload in self._open.values())
                 raise remote_error(
                     "busy",

@@ -143,7 +143,7 @@ from typing import Any, Final, TypeAlias, TypeGuard
 
 from bridge.codecs import Descriptor, strict_json
 from bridge.errors import EncodeError, RemoteError, WireError, remote_error
-from bridge.limits import STANDARD, Limits
+from bridge.limits import HEADER_COST, STANDARD, Limits
 from bridge.rights import ANYBODY, Peer, Rights
 
 __all__ = [
@@ -278,6 +278,8 @@ class Request:
         Of what is put as a transfer: the length of each buffer that will follow. Else None.
     peer
         Who sent it: not in the message, but known to whoever received it.
+    header_nbytes
+        Of its header, where it was received.
     """
 
     id: int
@@ -286,6 +288,12 @@ class Request:
     buffers: Frames = ()
     lengths: list[int] | None = None
     peer: Peer = ANYBODY
+    header_nbytes: int = field(default=0, compare=False)
+
+    @property
+    def keys_nbytes(self) -> int:
+        """Bytes of memory that its keys take, at most."""
+        return HEADER_COST * self.header_nbytes
 
     @property
     def rights(self) -> Rights:
@@ -410,9 +418,19 @@ def unpack_request(frames: Frames, peer: Peer = ANYBODY, *, limits: Limits = STA
         lengths = _checked_lengths(header, MAX_TRANSFER)
         if len(frames) > 1:
             raise WireError(f"a transfer begins without frames; {len(frames) - 1} came")
-        return Request(id=request_id, op=op, keys=keys, lengths=lengths, peer=peer)
-    buffers = _checked_buffers(header, frames, limits.request)
-    return Request(id=request_id, op=op, keys=keys, buffers=buffers, peer=peer)
+        buffers: Frames = ()
+    else:
+        lengths = None
+        buffers = _checked_buffers(header, frames, limits.request)
+    return Request(
+        id=request_id,
+        op=op,
+        keys=keys,
+        buffers=buffers,
+        lengths=lengths,
+        peer=peer,
+        header_nbytes=len(frames[0]),
+    )
 
 
 def unpack_reply(frames: Frames) -> Reply:

@@ -935,7 +935,7 @@ def failure_code(reply):
 MIB = 1024 * 1024
 
 
-LITTLE_ROOM = Limits(held=4 * MIB + 1000)
+LITTLE_ROOM = Limits(held=4 * MIB + 100_000)
 
 
 def megabyte(**given):
@@ -976,6 +976,61 @@ def test_arguments_of_calls_that_have_not_begun_have_a_limit():
     assert [error.code if error else None for error in failures] == 4 * [None] + ["busy"]
 
 
+def test_the_text_of_arguments_counts_as_what_is_made_of_it():
+    service = Service(executor=Held(), limits=LITTLE_ROOM)
+    service.query(anything)
+    args = {"kind": "tree", "value": {"x": [{}] * 17_000}}
+    many = [
+        begun(service, "call", name="anything", args=args, call=f"a token for call {number}", wait=0)
+        for number in range(4)
+    ]
+    service.tick()
+    assert [failure_code(replies[0]) for replies in many] == [None, None, "busy", "busy"]
+    for number in range(2):
+        ask(service, "cancel", call=f"a token for call {number}")
+    again = begun(service, "call", name="anything", args=args, call="another token for it", wait=0)
+    service.tick()
+    assert [failure_code(reply) for reply in again] == [None]
+
+
+def test_small_values_that_nobody_fetches_are_given_up_for_others():
+    service = Service(limits=Limits(held=200_000))
+
+    @service.stream
+    def numbers():
+        while True:
+            yield bytes(10_000)
+
+    tokens = [f"a token for stream {number}" for number in range(20)]
+    for token in tokens:
+        assert failure_code(ask(service, "call", name="numbers", call=token)) is None
+    assert service._calls._tally.total <= 200_000
+    codes = [failure_code(ask(service, "wait", call=token)) for token in tokens]
+    assert codes[0] == "expired"
+    assert codes[-1] is None
+    for token in tokens:
+        ask(service, "cancel", call=token)
+    assert service._calls._tally.total == 0
+
+
+def test_no_timer_of_a_call_that_is_over_is_left():
+    service = Service(limits=Limits(query_seconds=600.0))
+    service.query(anything)
+
+    @service.stream
+    def numbers():
+        yield from range(3)
+
+    assert call(service, "anything") == 0
+    ask(service, "call", name="numbers", call="a token for a stream")
+    for _ in range(3):
+        ask(service, "wait", call="a token for a stream")
+    ask(service, "call", name="numbers", call="a token for another stream")
+    ask(service, "cancel", call="a token for another stream")
+    assert len(service.timers) == 0
+    assert service._calls._tally.total == 0
+
+
 def test_a_result_that_was_sent_is_not_kept_until_its_query_would_have_been_stopped():
     made = []
 
@@ -993,7 +1048,7 @@ def test_a_result_that_was_sent_is_not_kept_until_its_query_would_have_been_stop
 
 def test_calls_that_nobody_can_ask_about_count_like_the_others():
     queries = Held()
-    service = Service(executor=queries, limits=Limits(held=4 * MIB + 1000, calls=24))
+    service = Service(executor=queries, limits=Limits(held=4 * MIB + 100_000, calls=24))
     service.query(megabyte)
     large = codecs.encode({"values": np.zeros(MIB, np.uint8)})
     many = [

@@ -417,7 +417,8 @@ class Service(Catalogue):
         return reply_to(request, {})
 
     def _store(self, request: Request, what: dict[str, Any], buffers: Sequence[Any]) -> list[Frame]:
-        version = self.put(what["name"], codecs.decode(what["object"], buffers), request.rights)
+        obj = codecs.decode(what["object"], buffers)
+        version = self.put(what["name"], obj, self._rights_to_write(request, what["name"]))
         return reply_to(request, {"version": version})
 
     def _append(self, request: Request) -> Later:
@@ -426,15 +427,23 @@ class Service(Catalogue):
 
         def make() -> list[Frame]:
             rows = codecs.decode(request.keys["object"], request.buffers)
-            return reply_to(request, {"rows": self.append(name, rows, request.rights)})
+            count = self.append(name, rows, self._rights_to_write(request, name))
+            return reply_to(request, {"rows": count})
 
         return self._answers.in_thread(request, make)
 
     def _delete(self, request: Request) -> list[Frame]:
         name = request.keys["name"]
-        self._check_writable(name, request.rights)
-        self.remove(name, request.rights)
+        self.remove(name, self._rights_to_write(request, name))
         return reply_to(request, {})
+
+    def _rights_to_write(self, request: Request, name: str) -> Rights:
+        """Return what a peer may do by now, for it may have waited; raise if that is not to write a name."""
+        rights = request.peer.now() if request.peer.now is not None else request.rights
+        if rights is NOTHING:
+            raise _taken_back()
+        self._check_writable(name, rights)
+        return rights
 
     def _check_writable(self, name: str, rights: Rights) -> None:
         """Raise if a peer may not write a name, whether or not it is there."""

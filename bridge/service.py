@@ -33,7 +33,7 @@ from bridge.answers import (
 from bridge.audit import audit, is_audited
 from bridge.calls import END, Call, Calls, Item, Signal
 from bridge.catalogue import Catalogue, check_name, entry_of
-from bridge.codecs import Encoded, strict_json
+from bridge.codecs import Encoded, strict_json, tree
 from bridge.errors import EncodeError, RemoteError, WireError, an, remote_error
 from bridge.failures import failure_of, raised_failure_of
 from bridge.limits import STANDARD, Limits
@@ -245,9 +245,12 @@ class Service(Catalogue):
         return reply_and_audit
 
     def _takes_time(self, request: Request) -> bool:
-        """Whether it takes files or the decoding of large arguments to begin with an answer."""
+        """Whether it takes files, or the decoding of much or of objects, to begin with an answer."""
         op = request.op
         if op == "call" and sum(map(len, request.buffers)) > QUICK_BYTES:
+            return True
+        # A few bytes can be a frame of very many columns.
+        if op == "call" and "args" in request.keys and not tree.is_plain(request.keys["args"]):
             return True
         if op == "list":
             return not self.is_in_memory

@@ -126,7 +126,7 @@ Rules
    What takes no bytes is counted before memory is taken for it (`bridge.codecs.weight`). The object of a
    message has at most 2**26 items without bytes (of numpy's dtypes of no size, Arrow's nulls and runs, arrays
    up to an axis of length 0), and one more for each bit of its buffers; as many rows in each frame or table
-   without columns and in each sparse array of pandas; 2**22 columns of frames, and one more for each 8 bytes;
+   without columns and in each sparse array of pandas; 2**18 columns of frames, and one more for each 8 bytes;
    and 2**24 values in the JSON text of its buffers, where a list or an object counts as 8.
 2. Nothing in a header is code, a path, or a format. Dtypes are the closed grammar of
    `bridge.codecs.dtypes`.

@@ -720,12 +720,12 @@ def anything(**given):
 
 
 def test_quick_answers_are_given_at_once(service, threads):
-    small = codecs.encode({"values": np.zeros(100)})
+    args = {"kind": "tree", "value": {"values": [1, {"a": {"$tuple": [2.5, None]}}]}}
     assert len(begun(service, "get", name="x")) == 1
     assert len(begun(service, "get", name="trades")) == 1
     assert len(begun(service, "list")) == 1
     assert len(begun(service, "describe", name="trades")) == 1
-    assert len(begun(service, "call", *small.buffers, name="anything", args=small.descriptor)) == 1
+    assert len(begun(service, "call", name="anything", args=args)) == 1
     assert len(begun(service, "delete", name="x")) == 1
     assert not threads.tasks
 
@@ -771,9 +771,12 @@ def test_filters_and_labels_have_a_limit_and_positions_do_not(served):
     assert taken.shape == (len(large) // 8,)
 
 
-def test_large_arguments_are_decoded_in_a_thread(service, threads):
-    large = codecs.encode({"values": np.zeros(100_000)})
-    replies = begun(service, "call", *large.buffers, name="anything", args=large.descriptor)
+@pytest.mark.parametrize(
+    "values", [np.zeros(1), [{"a": (pd.DataFrame(),)}], {"$object": 1, "b": 2}, list(range(10_000))]
+)
+def test_objects_among_arguments_and_long_texts_are_decoded_in_a_thread(service, threads, values):
+    encoded = codecs.encode({"values": values})
+    replies = begun(service, "call", *encoded.buffers, name="anything", args=encoded.descriptor)
     assert not replies
     threads.work()
     assert codecs.decode(replies[0].keys["object"], replies[0].buffers) == 1

@@ -402,13 +402,15 @@ class Inbox:
                     "bad_request", "there is a transfer of this token; choose another at random"
                 )
             limits = self._limits
-            most = min(limits.upload, limits.held - cost)
+            most = min(limits.upload, limits.held)
             held = max(nbytes, count * BUFFER_COST)
             if held > most:
                 raise remote_error(
                     "too_large", f"{held} bytes are to be put; the server takes {most} at a time"
                 )
-            held += cost
+            held = min(
+                held + cost, limits.held
+            )  # one of the whole budget may come when there is no other
             own = sum(upload.client == client for upload in self._open.values())
             if own >= max(1, limits.transfers // 4):
                 raise remote_error("busy", f"{own} uploads of yours are on their way; finish them first")

@@ -54,7 +54,8 @@ delete     name                                nothing more
 ``name``
     The name of an entry of the catalogue: text of 1 to 1,024 bytes.
 ``select``
-    The part that is wanted: see `bridge.selection`. Null or absent: all of it.
+    The part that is wanted: see `bridge.selection`. Null or absent: all of it. The filters of a table have at
+    most 64 terms; they and its columns hold plain values and scalars, and no other objects.
 ``as``
     ``"arrow"`` asks for a table as an Arrow IPC stream: the bytes of its buffers, end to end.
 ``args``

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -23,7 +22,8 @@ from bridge.limits import STANDARD
 from bridge.selection import MAX_SELECTION
 from bridge.sources import Plan, Source
 from bridge.sources.choose import source_of
-from bridge.transfer import Outbox, cut, fill
+from bridge.threads import Shares
+from bridge.transfer import Outbox, Room, cut, fill
 from bridge.wire import Frame, Reply, Request
 
 __all__ = [
@@ -80,7 +80,7 @@ class Answers:
         Where those are kept that do not fit in one message.
     """
 
-    def __init__(self, threads: Executor, outbox: Outbox) -> None:
+    def __init__(self, threads: Shares, outbox: Outbox) -> None:
         self._threads = threads
         self._outbox = outbox
 
@@ -90,10 +90,15 @@ class Answers:
         """Answer with what a request selects from a source. See `Outbox.keep` for `orphaned`."""
 
         def planned(plan: Plan) -> list[Frame]:
-            if plan.held:
-                self._outbox.check(plan.nbytes)  # before it is built
             keys = {"version": plan.version}
-            return self.of_object(request, keys, plan.encode(), held=plan.held, orphaned=orphaned)
+            if plan.held <= QUICK_BYTES:
+                answer = plan.encode()
+                return self.of_object(request, keys, answer, views=plan.views, orphaned=orphaned)
+            with self._outbox.reserve(plan.held) as room:  # before it is built
+                answer = plan.encode()
+                return self.of_object(
+                    request, keys, answer, views=plan.views, orphaned=orphaned, room=room
+                )
 
         is_large = sum(map(len, request.buffers)) > QUICK_BYTES
         if is_large or not source.plans_quickly(request.keys.get("select")):
@@ -111,8 +116,9 @@ class Answers:
         keys: dict[str, Any],
         answer: Encoded,
         *,
-        held: bool,
+        views: int = 0,
         orphaned: Callable[[], int] | None = None,
+        room: Room | None = None,
     ) -> list[Frame]:
         """Answer with an object: in one message, or as a transfer.
 
@@ -120,10 +126,12 @@ class Answers:
         ----------
         keys
             Of the reply, beside the object.
-        held
-            Whether its bytes take memory of their own.
+        views
+            How many of its bytes take no memory of their own.
         orphaned
-            Where they do not: see `Outbox.keep`.
+            Of these: see `Outbox.keep`.
+        room
+            What was reserved for it.
         """
         buffers = answer.buffers
         nbytes = sum(len(buffer) for buffer in buffers)
@@ -134,11 +142,12 @@ class Answers:
         else:
             keys["transfer"] = self._outbox.keep(
                 buffers,
-                held=nbytes if held else 0,
+                held=max(0, nbytes - views),
                 now=time.monotonic(),
                 known_as=partial(own, request),
                 client=request.peer.client,
-                orphaned=None if held else orphaned,
+                orphaned=orphaned if views else None,
+                room=room,
             )
             lengths = [len(buffer) for buffer in buffers]
             frames = wire.pack_reply(Reply(id=request.id, keys=keys, lengths=lengths))
@@ -180,7 +189,7 @@ class Answers:
 
         def later(reply: ReplyWith) -> None:
             try:
-                self._threads.submit(lambda: reply(self.tried(request, make)))
+                self._threads.of(request.peer.client).submit(lambda: reply(self.tried(request, make)))
             except RuntimeError as exc:  # the server is closing, or has no thread
                 reply(self.failed(request, remote_error("busy", str(exc))))
 

@@ -76,6 +76,19 @@ def cancelled() -> bool:
     return event is not None and event.is_set()
 
 
+class Tally:
+    """A sum of what several threads add to it."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._lock = threading.Lock()
+
+    def add(self, number: int) -> None:
+        """Add a number, which may be negative."""
+        with self._lock:
+            self.total += number
+
+
 class Call:
     """One call of a function, or one run of a generator.
 
@@ -97,6 +110,8 @@ class Call:
         What the arguments take.
     name
         What it is called by.
+    limit
+        Has a function called if a value takes too long, and returns how to take that back.
 
     Attributes
     ----------
@@ -118,8 +133,11 @@ class Call:
         many: bool,
         nbytes: int = 0,
         name: str = "",
+        limit: Callable[[Callable[[], None]], Callable[[], None]] | None = None,
     ) -> None:
         self.name = name
+        self._limit = limit
+        self._take_back: Callable[[], None] | None = None
         self._executor = executor
         self._encode = encode
         self._many = many
@@ -127,6 +145,7 @@ class Call:
         self._items: deque[Item] = deque()
         self._handed: Item | None = None
         self._next = 0
+        self._pulls = 0
         self._ended = False
         self._closed = False
         self._pulling = True
@@ -137,6 +156,7 @@ class Call:
         self.used = time.monotonic()
         self.held = nbytes
         self.client: Hashable = None
+        self._tally: Tally | None = None
         self._submit(partial(function, **arguments))
 
     @property
@@ -187,10 +207,17 @@ class Call:
             self.used = time.monotonic()
         deliver(PENDING)
 
-    def stop(self) -> None:
-        """Close it, if it is making a value."""
-        if self._pulling:
-            self.close()
+    def count(self, client: Hashable, tally: Tally) -> None:
+        """Count what it holds for a client, and with that of others, until it is closed or over."""
+        with self._lock:
+            self.client, self._tally = client, tally
+            tally.add(self.held)
+
+    def let_go(self) -> None:
+        """Count what it holds no longer."""
+        with self._lock:
+            self._hold(-self.held)
+            self._tally = None
 
     def close(self) -> None:
         """Stop: what has not begun never does, a generator is closed, a function may look at `cancelled`.
@@ -201,8 +228,10 @@ class Call:
             self._closed = self._ended = True
             self._items.clear()
             self._handed = None
+            self._is_made()
             waiter, self._waiter = self._waiter, None
             pulling, running = self._pulling, self._running
+        self.let_go()
         self._gave_up.set()
         if waiter is not None:
             waiter(_stopped())
@@ -224,7 +253,7 @@ class Call:
                 self._waiter = None
                 self.used = time.monotonic()
             if isinstance(item, Item):
-                self.held -= self._handed.nbytes if self._handed is not None else 0
+                self._hold(-self._handed.nbytes if self._handed is not None else 0)
                 self._handed = item
                 self._next += 1
             pull = (
@@ -239,7 +268,27 @@ class Call:
         if item is not None and waiter is not None:
             waiter(item)
 
+    def _hold(self, nbytes: int) -> None:
+        self.held += nbytes
+        if self._tally is not None:
+            self._tally.add(nbytes)
+
+    def _is_made(self) -> None:
+        """Let the value that is being made take its time no longer, for there it is."""
+        if self._take_back is not None:
+            self._take_back()
+            self._take_back = None
+
+    def _is_late(self, pull: int) -> None:
+        with self._lock:
+            is_late = self._pulling and self._pulls == pull
+        if is_late:
+            self.close()
+
     def _submit(self, function: Callable[[], Any]) -> None:
+        self._pulls += 1
+        if self._limit is not None:
+            self._take_back = self._limit(partial(self._is_late, self._pulls))
         if isinstance(self._executor, DaemonThreads | Share | ThreadPoolExecutor | Inline):
             function = partial(_run, self._gave_up, function)
         try:
@@ -268,6 +317,7 @@ class Call:
             self._arrived(Item(None, exc, raised=True, last=True))
             return
         with self._lock:
+            self._is_made()
             self._iterator = iterator
             self._pulling, self._running = False, None
         if self._ended:
@@ -283,11 +333,12 @@ class Call:
 
     def _arrived(self, item: Item | None) -> None:
         with self._lock:
+            self._is_made()
             # Not before: the next value would overtake one that is being encoded.
             self._pulling, self._running = False, None
             if not self._closed and item is not None:
                 self._items.append(item)
-                self.held += item.nbytes
+                self._hold(item.nbytes)
             self._ended = self._ended or item is None or item.last
             closed = self._closed
         if self._ended:
@@ -310,6 +361,7 @@ class Calls:
     def __init__(self, limits: Limits = STANDARD) -> None:
         self._limits = limits
         self._calls: dict[Hashable, Call] = {}
+        self._tally = Tally()  # of the bytes that they hold
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -336,7 +388,7 @@ class Calls:
                     "busy", f"{most // 4} calls of yours are under way; take their values first"
                 )
             begun = self._calls[token] = call()
-            begun.client = client
+            begun.count(client, self._tally)
             return begun
 
     def find(self, token: Hashable) -> Call:
@@ -363,13 +415,13 @@ class Calls:
         RemoteError
             ``busy`` if that is not enough.
         """
+        if nbytes + self._tally.total <= most:  # nearly always
+            return
         with self._lock:
             held: Counter[Hashable] = Counter()
             for call in self._calls.values():
                 held[call.client] += call.held
             left = most - nbytes - held.total()
-            if left >= 0:  # nearly always
-                return
             for token, call in sorted(
                 self._calls.items(), key=lambda item: (-held[item[1].client], item[1].used)
             ):
@@ -385,7 +437,9 @@ class Calls:
 
     def remove(self, token: Hashable) -> None:
         """Forget a call that is over."""
-        self._calls.pop(token, None)
+        call = self._calls.pop(token, None)
+        if call is not None:
+            call.let_go()
 
     def cancel(self, token: Hashable) -> None:
         """Stop a call and forget it. One that is not there is over already."""

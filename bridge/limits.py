@@ -9,11 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
-__all__ = ["STANDARD", "Limits"]
+__all__ = ["HEADER_COST", "STANDARD", "Limits"]
 
 KIB: Final = 1024
 MIB: Final = 1024 * 1024
 GIB: Final = 1024 * 1024 * 1024
+
+# Bytes of memory for a byte of a request's header, at most: objects of JSON are larger than their text.
+HEADER_COST: Final = 32
 
 # Both ends rely on these: another value would be another protocol.
 _PROTOCOL: Final = ("request_header", "reply_header", "buffers", "reply", "window")
@@ -40,8 +43,11 @@ class Limits:
     held
         Bytes that exist for transfers, calls and uploads alone, each. Views of what is served, and
         ranges of files, cost nothing. When there is no more, the client that has most of it loses its oldest.
+        A byte of the header of a call or an upload counts as 32, as for `client_request_bytes`.
+        Answers count with transfers while they are made; one that does not fit beside others is told that the
+        server is busy.
     transfers, calls
-        How many are kept for all clients. A client may have a quarter of them.
+        How many are kept for all clients. A client may have a quarter of them, and one at least.
     client_requests, client_request_bytes
         Requests of one connection, or of all connections of one key, that are under way, parked or waiting,
         and their bytes, where a byte of a header counts as 32: so much memory can its JSON take. Beyond, it is
@@ -57,12 +63,13 @@ class Limits:
         they can have cost; beyond, the connection with most of them is closed (on Linux). So is one that alone
         sent more than a `request` and 8 MiB.
     query_seconds
-        How long a query function may take. None: as long as it likes.
+        How long a query function may take, or a stream for each of its values, from when it was asked for until
+        it is made. None: as long as it likes.
 
     Raises
     ------
     ValueError
-        If a limit is negative, or one of the protocol's is changed.
+        If a limit is negative, or one of the protocol's is changed, or there may be no transfers or calls.
     """
 
     # A request names things and selects; what is larger (masks, arguments) travels as buffers.
@@ -102,6 +109,10 @@ class Limits:
             value = getattr(self, limit.name)
             if value is not None and value < 0:
                 raise ValueError(f"the limit {limit.name!r} is {value}; expected 0 or more")
+            if value == 0 and limit.name in ("transfers", "calls"):
+                raise ValueError(
+                    f"the limit {limit.name!r} is 0, so nothing could be read; expected 1 or more"
+                )
             if limit.name in _PROTOCOL and value != limit.default:
                 raise ValueError(
                     f"the limit {limit.name!r} is {value}; it is part of the protocol, and always "

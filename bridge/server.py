@@ -29,7 +29,7 @@ from bridge.display import list_text, nbytes_text, text
 from bridge.display.cards import facts_card
 from bridge.display.markup import element
 from bridge.entrance import entrance_to, for_others
-from bridge.limits import STANDARD, Limits
+from bridge.limits import HEADER_COST, STANDARD, Limits
 from bridge.service import Service
 from bridge.sources.channel import Channel
 from bridge.threads import DaemonThreads
@@ -44,12 +44,12 @@ __all__ = ["Server", "serve"]
 LOOK_SECONDS = 0.02
 # Requests read from the socket between two looks at finished work: neither may starve the other.
 BATCH = 32
-# Bytes of memory for a byte of a request's header, at most: objects of JSON are larger than their text.
-HEADER_COST: Final = 32
 # Results that were made at the same time go beyond that together, up to this.
 MAX_UNSENT = 2 * MAX_IN_FLIGHT
 BUSY = "you have too many requests under way; take their replies first"
 NO_MEMORY = "the server has no memory for this request; try again later"
+# Threads that make answers. A quarter is for one client, so that a long read of its own holds no other up.
+THREADS: Final = 8
 # Streams that are making a value at the same time; each takes a thread, many of which sleep.
 MAX_STREAM_THREADS = 1000
 # How long `close` waits for the work that is under way.
@@ -119,7 +119,7 @@ class Server(MutableMapping[str, Any]):
         if self._entrance.is_open:
             _log.warning("%s is open to everybody who can reach it, and not encrypted", self.url)
         # What is the user's has threads of its own: a function that never returns holds no read up.
-        self._threads = DaemonThreads()
+        self._threads = DaemonThreads(THREADS)
         self._queries = DaemonThreads()
         self._streams = DaemonThreads(MAX_STREAM_THREADS)
         self._service = Service(

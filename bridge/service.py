@@ -11,7 +11,6 @@ import itertools
 import logging
 import threading
 import time
-import weakref
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor
 from functools import cache, partial
@@ -34,7 +33,7 @@ from bridge.answers import (
 from bridge.audit import audit, is_audited
 from bridge.calls import END, Call, Calls, Item, Signal
 from bridge.catalogue import Catalogue, check_name, entry_of
-from bridge.codecs import Encoded, strict_json
+from bridge.codecs import Encoded, strict_json, tree
 from bridge.errors import EncodeError, RemoteError, WireError, an, remote_error
 from bridge.failures import failure_of, raised_failure_of
 from bridge.limits import STANDARD, Limits
@@ -81,7 +80,7 @@ class Service(Catalogue):
         Where answers are made that take time; by default in the thread that handles the request.
     streams
         Where generators run, one thread for each value that is being made; by default where `threads` says.
-        Those of one client take a quarter of the threads of a `DaemonThreads`, and wait for each other.
+        Here and there, one client takes a quarter of the threads of a `DaemonThreads`; more of its tasks wait.
     tracebacks
         Whether a failure reply shows the traceback of a query that raised. They tell strangers about
         paths and code.
@@ -112,7 +111,8 @@ class Service(Catalogue):
         self._limits = limits
         self._outbox = Outbox(limits)
         self._inbox = Inbox(limits)
-        self._answers = Answers(self._threads, self._outbox)
+        self._shares = Shares(self._threads)
+        self._answers = Answers(self._shares, self._outbox)
         self._calls = Calls(limits)
         self._numbers = itertools.count()
         self.timers = Timers()
@@ -210,7 +210,7 @@ class Service(Catalogue):
             return 0
         if self._takes_time(request):
             try:
-                self._threads.submit(self._dispatch, request, reply)
+                self._shares.of(peer.client).submit(self._dispatch, request, reply)
             except RuntimeError as exc:  # the server is closing, or has no thread
                 reply(self._answers.failed(request, remote_error("busy", str(exc))))
             return 0
@@ -245,9 +245,12 @@ class Service(Catalogue):
         return reply_and_audit
 
     def _takes_time(self, request: Request) -> bool:
-        """Whether it takes files or the decoding of large arguments to begin with an answer."""
+        """Whether it takes files, or the decoding of much or of objects, to begin with an answer."""
         op = request.op
         if op == "call" and sum(map(len, request.buffers)) > QUICK_BYTES:
+            return True
+        # A few bytes can be a frame of very many columns.
+        if op == "call" and "args" in request.keys and not tree.is_plain(request.keys["args"]):
             return True
         if op == "list":
             return not self.is_in_memory
@@ -337,7 +340,7 @@ class Service(Catalogue):
             skeleton = source.skeleton()
         if skeleton is None:
             return reply_to(request, {"entry": entry})
-        return self._answers.of_object(request, {"entry": entry}, skeleton, held=False)
+        return self._answers.of_object(request, {"entry": entry}, skeleton)
 
     def _get(self, request: Request) -> list[Frame] | Later:
         name = request.keys["name"]
@@ -392,7 +395,7 @@ class Service(Catalogue):
             keys["lost"] = batch.lost
         if batch.rows is None:
             return reply_to(request, keys)
-        return self._answers.of_object(request, keys, batch.rows, held=True)
+        return self._answers.of_object(request, keys, batch.rows)
 
     def _schedule(self, when: float, function: Callable[[], None]) -> None:
         """Call a function at a time, in a thread."""
@@ -417,11 +420,13 @@ class Service(Catalogue):
             time.monotonic(),
             request.peer.client,
             count=len(request.lengths),
+            cost=request.keys_nbytes,
         )
         return reply_to(request, {})
 
     def _store(self, request: Request, what: dict[str, Any], buffers: Sequence[Any]) -> list[Frame]:
-        version = self.put(what["name"], codecs.decode(what["object"], buffers), request.rights)
+        obj = codecs.decode(what["object"], buffers)
+        version = self.put(what["name"], obj, self._rights_to_write(request, what["name"]))
         return reply_to(request, {"version": version})
 
     def _append(self, request: Request) -> Later:
@@ -430,15 +435,23 @@ class Service(Catalogue):
 
         def make() -> list[Frame]:
             rows = codecs.decode(request.keys["object"], request.buffers)
-            return reply_to(request, {"rows": self.append(name, rows, request.rights)})
+            count = self.append(name, rows, self._rights_to_write(request, name))
+            return reply_to(request, {"rows": count})
 
         return self._answers.in_thread(request, make)
 
     def _delete(self, request: Request) -> list[Frame]:
         name = request.keys["name"]
-        self._check_writable(name, request.rights)
-        self.remove(name, request.rights)
+        self.remove(name, self._rights_to_write(request, name))
         return reply_to(request, {})
+
+    def _rights_to_write(self, request: Request, name: str) -> Rights:
+        """Return what a peer may do by now, for it may have waited; raise if that is not to write a name."""
+        rights = request.peer.now() if request.peer.now is not None else request.rights
+        if rights is NOTHING:
+            raise _taken_back()
+        self._check_writable(name, rights)
+        return rights
 
     def _check_writable(self, name: str, rights: Rights) -> None:
         """Raise if a peer may not write a name, whether or not it is there."""
@@ -475,7 +488,7 @@ class Service(Catalogue):
         kept = query.kept(key)
         if kept is not None:
             # A second client's may outlive it where it is kept.
-            return self._answers.of_object(request, {}, kept, held=True)
+            return self._answers.of_object(request, {}, kept)
 
         def encode(value: Any) -> tuple[Encoded, int]:
             try:
@@ -490,12 +503,12 @@ class Service(Catalogue):
             self._make_room(nbytes)
             return result, nbytes
 
-        nbytes = sum(map(len, request.buffers))
+        nbytes = sum(map(len, request.buffers)) + request.keys_nbytes
 
         def begin() -> Call:
             # A generator stays in this process; a query function may go to any.
             executor = self._streams.of(request.peer.client) if query.is_stream else self._executor
-            call = Call(
+            return Call(
                 executor,
                 query.function,
                 arguments,
@@ -503,11 +516,8 @@ class Service(Catalogue):
                 many=query.is_stream,
                 nbytes=nbytes,
                 name=name,
+                limit=None if self._limits.query_seconds is None else self._limit,
             )
-            if self._limits.query_seconds is not None:
-                stop = partial(_stop, weakref.ref(call))  # what is over is not kept until then
-                self.timers.add(time.monotonic() + self._limits.query_seconds, stop)
-            return call
 
         token = request.keys.get("call")
         if token is None and query.is_stream:
@@ -518,11 +528,18 @@ class Service(Catalogue):
         call = self._calls.add(key_of_call, begin, request.peer.client)
         return self._awaiting(request, call, token, key_of_call)
 
+    def _limit(self, late: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called when a query takes too long, and return how to take that back."""
+        return self.timers.add(time.monotonic() + (self._limits.query_seconds or 0.0), late)
+
     def _make_room(self, nbytes: int) -> None:
-        """Have results and arguments of calls take no more memory than transfers may, together with them."""
-        if nbytes > QUICK_BYTES:  # it looks at every call
-            self._outbox.check(nbytes)
-            self._calls.make_room(nbytes, self._limits.held - self._outbox.held)
+        """Have results and arguments of calls take no more memory than transfers may.
+
+        Large ones take no more together with transfers; small ones are not refused because of these.
+        """
+        self._outbox.check(nbytes)
+        kept = self._outbox.held if nbytes > QUICK_BYTES else 0
+        self._calls.make_room(nbytes, self._limits.held - kept)
 
     def _wait(self, request: Request) -> Later:
         token, number = request.keys["call"], request.keys.get("start")
@@ -571,7 +588,7 @@ class Service(Catalogue):
 
     def _outcome(self, request: Request, call: Call, item: Item, keys: dict[str, Any]) -> list[Frame]:
         if item.error is None:
-            return self._answers.of_object(request, keys, item.value, held=True)
+            return self._answers.of_object(request, keys, item.value)
         if not item.raised:
             return self._answers.failed(request, item.error)
         _log.error("the query %r raised", call.name, exc_info=item.error)
@@ -625,11 +642,6 @@ def _prefixes(writable: bool | str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(writable, bool):
         return ("",) if writable else ()
     return (writable,) if isinstance(writable, str) else tuple(writable)
-
-
-def _stop(call: weakref.ref[Call]) -> None:
-    if (running := call()) is not None:
-        running.stop()
 
 
 @cache

@@ -28,8 +28,12 @@ class Timers:
     def __init__(self) -> None:
         self.on_add: Callable[[], None] = lambda: None
         self._heap: list[_Timer] = []
+        self._taken_back = 0  # of these
         self._numbers = itertools.count()
         self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._heap)
 
     def add(self, when: float, function: Callable[[], None]) -> Callable[[], None]:
         """Have `function` called at the first `run` after a time. Return how to take that back."""
@@ -41,9 +45,20 @@ class Timers:
             self.on_add()
 
         def take_back() -> None:
-            timer[2] = None  # and with it all that the function knows, such as the request
+            with self._lock:
+                if timer[2] is not None:
+                    timer[2] = None  # and with it all that the function knows, such as the request
+                    self._taken_back += 1
+                    self._tidy()
 
         return take_back
+
+    def _tidy(self) -> None:
+        """Forget those that were taken back, once they are most of all."""
+        if self._taken_back > len(self._heap) // 2:
+            self._heap = [timer for timer in self._heap if timer[2] is not None]
+            heapq.heapify(self._heap)
+            self._taken_back = 0
 
     def limit(
         self,
@@ -78,6 +93,8 @@ class Timers:
             with self._lock:
                 if not self._heap or self._heap[0][0] > now:
                     return min(most, self._heap[0][0] - now) if self._heap else most
-                function = heapq.heappop(self._heap)[2]
+                timer = heapq.heappop(self._heap)
+                function, timer[2] = timer[2], None  # it is too late to take it back
+                self._taken_back -= function is None
             if function is not None:
                 function()

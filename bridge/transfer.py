@@ -34,6 +34,7 @@ __all__ = [
     "EndToEnd",
     "Inbox",
     "Outbox",
+    "Room",
     "Window",
     "Windows",
     "cut",
@@ -137,6 +138,25 @@ class _Kept:
     orphaned: Callable[[], int] | None
 
 
+class Room:
+    """Memory that is set aside for an answer that is being made: until it is kept, or the block is left."""
+
+    def __init__(self, nbytes: int, give_back: Callable[[int], None]) -> None:
+        self._nbytes = nbytes
+        self._give_back = give_back
+
+    def __enter__(self) -> Room:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Set it aside no longer."""
+        nbytes, self._nbytes = self._nbytes, 0
+        self._give_back(nbytes)
+
+
 class Outbox:
     """The server's end: answers that wait to be fetched in windows.
 
@@ -146,6 +166,7 @@ class Outbox:
     def __init__(self, limits: Limits = STANDARD) -> None:
         self._limits = limits
         self._held = 0
+        self._reserved = 0  # of these
         self._lock = threading.RLock()
         self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()  # the least recently used first
         self._counts: Counter[Hashable] = Counter()  # of the transfers of each client
@@ -155,7 +176,7 @@ class Outbox:
 
     @property
     def held(self) -> int:
-        """Bytes that are kept for transfers alone."""
+        """Bytes that are kept for transfers alone, or set aside for them."""
         return self._held
 
     def keep(
@@ -167,6 +188,7 @@ class Outbox:
         known_as: Callable[[str], Hashable] = str,
         client: Hashable = None,
         orphaned: Callable[[], int] | None = None,
+        room: Room | None = None,
     ) -> str:
         """Keep an answer, and return its token.
 
@@ -182,28 +204,63 @@ class Outbox:
             For whom it is counted.
         orphaned
             Of views: how many bytes they alone keep in memory; 0 as long as they are of what is served.
+        room
+            What was reserved for it.
 
         Raises
         ------
         RemoteError
-            ``too_large`` if the answer alone is beyond the budget. If it fits when others go, the least
-            recently used ones go of the client that has most.
+            ``too_large`` if the answer alone is beyond the budget, ``busy`` if others are being made that take
+            it. If it fits when others go that are kept, the least recently used ones go of the client that has
+            most.
         """
         self.check(held)
         token = secrets.token_urlsafe(16)
         limits = self._limits
         with self._lock:
             self._release_idle(now)
-            if self._counts[client] >= limits.transfers // 4:
+            if room is not None:
+                room.give_back()
+            if self._counts[client] >= max(1, limits.transfers // 4):
                 self._release_oldest(client)
-            while self._kept and self._held + held > limits.held:
-                self._release_oldest(self._greatest(lambda kept: kept.held))
+            self._make_room(held)
             while len(self._kept) >= limits.transfers:
                 self._release_oldest(self._greatest(lambda _: 1))
             self._kept[known_as(token)] = _Kept(EndToEnd(buffers), held, now, client, orphaned)
             self._counts[client] += 1
             self._held += held
         return token
+
+    def reserve(self, held: int) -> Room:
+        """Set memory aside for an answer before it is made; as a context manager, until its block is left.
+
+        Raises
+        ------
+        RemoteError
+            As `keep` does.
+        """
+        self.check(held)
+        with self._lock:
+            self._make_room(held)
+            self._held += held
+            self._reserved += held
+        return Room(held, self._give_back)
+
+    def _give_back(self, reserved: int) -> None:
+        with self._lock:
+            self._held -= reserved
+            self._reserved -= reserved
+
+    def _make_room(self, held: int) -> None:
+        most = self._limits.held
+        while self._held + held > most and self._held > self._reserved:
+            self._release_oldest(self._greatest(lambda kept: kept.held))
+        if self._held + held > most:
+            raise remote_error(
+                "busy",
+                f"the answer takes {held} bytes of the server's memory, and others that are being made take "
+                f"{self._held} of {most}: try again later",
+            )
 
     def check(self, held: int) -> None:
         """Raise `RemoteError` with ``too_large`` if an answer could never be kept, as in `keep`."""
@@ -311,6 +368,7 @@ class Inbox:
         client: Hashable = None,
         *,
         count: int = 0,
+        cost: int = 0,
     ) -> None:
         """Take parts under a token from now on. The same may be said twice: its reply may have been lost.
 
@@ -324,6 +382,8 @@ class Inbox:
             Whatever `finish` shall return with them.
         count
             Of how many buffers. Empty ones take memory, too.
+        cost
+            Bytes of memory that `what` takes.
 
         Raises
         ------
@@ -348,9 +408,18 @@ class Inbox:
                 raise remote_error(
                     "too_large", f"{held} bytes are to be put; the server takes {most} at a time"
                 )
+            held = min(
+                held + cost, limits.held
+            )  # one of the whole budget may come when there is no other
             own = sum(upload.client == client for upload in self._open.values())
+            if own >= max(1, limits.transfers // 4):
+                raise remote_error("busy", f"{own} uploads of yours are on their way; finish them first")
+            if len(self._open) >= limits.transfers:
+                raise remote_error(
+                    "busy", f"{len(self._open)} uploads are on their way; try again later"
+                )
             pushed_out = self._pushed_out_by(held, client)
-            if pushed_out is None or own >= limits.transfers // 4:
+            if pushed_out is None:
                 others = sum(upload.held for upload in self._open.values())
                 raise remote_error(
                     "busy",

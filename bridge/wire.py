@@ -54,7 +54,8 @@ delete     name                                nothing more
 ``name``
     The name of an entry of the catalogue: text of 1 to 1,024 bytes.
 ``select``
-    The part that is wanted: see `bridge.selection`. Null or absent: all of it.
+    The part that is wanted: see `bridge.selection`. Null or absent: all of it. The filters of a table have at
+    most 64 terms; they and its columns hold plain values and scalars, and no other objects.
 ``as``
     ``"arrow"`` asks for a table as an Arrow IPC stream: the bytes of its buffers, end to end.
 ``args``
@@ -126,7 +127,7 @@ Rules
    What takes no bytes is counted before memory is taken for it (`bridge.codecs.weight`). The object of a
    message has at most 2**26 items without bytes (of numpy's dtypes of no size, Arrow's nulls and runs, arrays
    up to an axis of length 0), and one more for each bit of its buffers; as many rows in each frame or table
-   without columns and in each sparse array of pandas; 2**22 columns of frames, and one more for each 8 bytes;
+   without columns and in each sparse array of pandas; 2**18 columns of frames, and one more for each 8 bytes;
    and 2**24 values in the JSON text of its buffers, where a list or an object counts as 8.
 2. Nothing in a header is code, a path, or a format. Dtypes are the closed grammar of
    `bridge.codecs.dtypes`.
@@ -143,7 +144,7 @@ from typing import Any, Final, TypeAlias, TypeGuard
 
 from bridge.codecs import Descriptor, strict_json
 from bridge.errors import EncodeError, RemoteError, WireError, remote_error
-from bridge.limits import STANDARD, Limits
+from bridge.limits import HEADER_COST, STANDARD, Limits
 from bridge.rights import ANYBODY, Peer, Rights
 
 __all__ = [
@@ -281,6 +282,8 @@ class Request:
         Of what is put as a transfer: the length of each buffer that will follow. Else None.
     peer
         Who sent it: not in the message, but known to whoever received it.
+    header_nbytes
+        Of its header, where it was received.
     """
 
     id: int
@@ -289,6 +292,12 @@ class Request:
     buffers: Frames = ()
     lengths: list[int] | None = None
     peer: Peer = ANYBODY
+    header_nbytes: int = field(default=0, compare=False)
+
+    @property
+    def keys_nbytes(self) -> int:
+        """Bytes of memory that its keys take, at most."""
+        return HEADER_COST * self.header_nbytes
 
     @property
     def rights(self) -> Rights:
@@ -438,9 +447,19 @@ def unpack_request(frames: Frames, peer: Peer = ANYBODY, *, limits: Limits = STA
         lengths = _checked_lengths(header, MAX_TRANSFER)
         if len(frames) > 1:
             raise WireError(f"a transfer begins without frames; {len(frames) - 1} came")
-        return Request(id=request_id, op=op, keys=keys, lengths=lengths, peer=peer)
-    buffers = _checked_buffers(header, frames, limits.request)
-    return Request(id=request_id, op=op, keys=keys, buffers=buffers, peer=peer)
+        buffers: Frames = ()
+    else:
+        lengths = None
+        buffers = _checked_buffers(header, frames, limits.request)
+    return Request(
+        id=request_id,
+        op=op,
+        keys=keys,
+        buffers=buffers,
+        lengths=lengths,
+        peer=peer,
+        header_nbytes=len(frames[0]),
+    )
 
 
 def unpack_reply(frames: Frames) -> Reply:

@@ -23,7 +23,7 @@ kind is met, not before.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from itertools import accumulate
 from types import ModuleType
@@ -130,6 +130,11 @@ class BufferReader:
     buffers
         Bytes-like objects. They are handed on as views where they are large, writable and aligned;
         else as copies.
+
+    Attributes
+    ----------
+    kinds
+        Of the objects that may be made of them from now on; None: all.
     """
 
     def __init__(self, buffers: Sequence[Any]) -> None:
@@ -137,6 +142,7 @@ class BufferReader:
         self._next = 0
         self._depth = 0
         self._weight = Weight()
+        self.kinds: Collection[str] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -331,6 +337,10 @@ def decode_from(descriptor: Any, reader: BufferReader) -> Any:
     if codec is None:
         raise WireError(
             f"unknown kind {kind[:40]!r}; this version knows {', '.join(_BY_KIND)}", code="unsupported"
+        )
+    if reader.kinds is not None and kind not in reader.kinds:
+        raise WireError(
+            f"an object of the kind {kind!r} has no place here; only {', '.join(reader.kinds)}"
         )
     reader._depth += 1
     if reader._depth > MAX_NESTING:

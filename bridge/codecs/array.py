@@ -38,6 +38,9 @@ _Array: TypeAlias = "np.ndarray[Any, Any]"
 
 MAX_CODE_POINT = 0x10FFFF
 
+# Of numpy's strings, so many become Python's at a time.
+LISTED = 64 * 1024
+
 # A memmap is a plain array in other memory, and its users expect it to travel. Any other subclass
 # means something, which would be lost.
 _PLAIN_CLASSES = (np.ndarray, np.memmap)
@@ -192,7 +195,9 @@ def _text_in(dtype: np.dtype[Any], offset: int, axes: _Axes) -> Iterator[tuple[A
 
 
 def _string_buffers(items: _Array) -> list[Buffer]:
-    texts = [item.encode() if type(item) is str else None for item in items.tolist()]
+    # Some at a time: no other thread runs while numpy makes a list.
+    parts = (items[start : start + LISTED].tolist() for start in range(0, items.size, LISTED))
+    texts = [item.encode() if type(item) is str else None for part in parts for item in part]
     offsets = np.zeros(len(texts) + 1, "<i8")
     np.cumsum([len(text or b"") for text in texts], out=offsets[1:])
     present = np.array([text is not None for text in texts], bool)

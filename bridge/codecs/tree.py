@@ -51,7 +51,7 @@ from bridge.codecs import (
 from bridge.codecs.zones import decode_zone, encode_zone
 from bridge.errors import EncodeError, WireError
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "is_plain"]
 
 # A longer JSON text travels as a buffer: headers stay small.
 MAX_INLINE = 16 * 1024
@@ -117,6 +117,22 @@ def decode(descriptor: Descriptor, reader: BufferReader) -> Any:
     """
     value = descriptor["value"] if "value" in descriptor else reader.take_json()
     return _decode(value, reader)
+
+
+def is_plain(descriptor: Any) -> bool:
+    """Whether a descriptor is of a tree that stands in it, without objects of other codecs."""
+    if type(descriptor) is not dict or descriptor.get("kind") != "tree":
+        return False
+    pending = [descriptor.get("value", {"$object": None})]
+    while pending:
+        value = pending.pop()
+        if type(value) is dict:
+            if "$object" in value:
+                return False
+            pending += value.values()
+        elif type(value) is list:
+            pending += value
+    return True
 
 
 # ── encoding ──────────────────────────────────────────────────────────────────────────────────────

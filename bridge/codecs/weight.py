@@ -37,8 +37,9 @@ LIMITS: Final = {
     "free": Limit(2**26, 64, True, "items that have no bytes"),
     # A frame or an Arrow table without columns, and pandas' sparse arrays, of which a frame may have thousands.
     "rows": Limit(2**26, 64, False, "rows that have no bytes"),
-    # pandas takes some 40 bytes for each column, also where a message has none for it.
-    "columns": Limit(2**22, 1, True, "columns"),
+    # pandas takes some 40 bytes for each column, and time, also where a message has none for it. The widest
+    # tables in use have some 60,000.
+    "columns": Limit(2**18, 1, True, "columns"),
     # Values in JSON text. A short text or a number takes up to 70 bytes here, a list or dict, with the one
     # that the parser made, up to 400: it counts as `strict_json.CONTAINER` values.
     "values": Limit(2**24, 0, True, "values in JSON (a list or dict is 8)"),

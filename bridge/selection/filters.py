@@ -56,8 +56,8 @@ __all__ = [
     "table_mask",
 ]
 
-# Each term is a pass over a column.
-MAX_TERMS = 1000
+# Each term is a pass over a column. People write a few; a list of keys is one term, with 'in'.
+MAX_TERMS = 64
 
 # A longer list of keys is a table of its own.
 MAX_IN_VALUES = 100_000
@@ -147,7 +147,9 @@ def check_filters(filters: Any) -> Filters | None:
             raise _no_filters(group)
     count = sum(map(len, groups))
     if count > MAX_TERMS:
-        raise EncodeError(f"the filters have {count} terms, more than {MAX_TERMS}; use 'in'")
+        raise EncodeError(
+            f"the filters have {count} terms, more than {MAX_TERMS}; use 'in', or several reads"
+        )
     return tuple(tuple(map(_check_term, group)) for group in groups)
 
 

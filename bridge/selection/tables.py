@@ -5,10 +5,11 @@ The JSON form is an object, of which all fields may be missing or null::
     {"filters": F, "rows": [start, stop, step], "columns": C}
 
 ``F`` is ``[[column, operator, value], …]``, terms that must all hold, or a list of such lists, one of
-which must hold (see `bridge.selection.filters`). ``C`` is a list of labels, each once. Labels and values
-are written as in trees: a label of a MultiIndex is ``{"$tuple": […]}``, an instant ``{"$datetime": …}``.
-In the place of F or C the descriptor of the same list as a tree may stand. Buffers are in the order
-filters, columns, and have 8 MiB together at most.
+which must hold (see `bridge.selection.filters`), with 64 terms at most. ``C`` is a list of labels, each once.
+Labels and values are written as in trees: a label of a MultiIndex is ``{"$tuple": […]}``, an instant
+``{"$datetime": …}``; of the objects of other codecs only scalars may stand there. In the place of F or C the
+descriptor of the same list as a tree may stand. Buffers are in the order filters, columns, and have 8 MiB
+together at most.
 
 The filters are applied first, `rows` to the rows that they left, `columns` last: a filter may name a
 column that is not selected, and the bounds and the step of `rows` count as in Python.
@@ -52,6 +53,9 @@ MAX_COLUMNS = 100_000
 # Of the JSON and the leaves of filters and columns together: as many as the longest lists of usual labels and
 # values have. Its objects take some 30 times as much memory while they are read.
 MAX_SELECTION = 8 * 1024 * 1024
+
+# Lists of labels and values, and what numpy's and pandas' own are.
+PLAIN = ("tree", "scalar", "pandas-scalar")
 
 # Any larger step selects the same one row. Arrow adds steps up in 64 bits, and overflows with the largest.
 MAX_STEP = 2**62
@@ -307,7 +311,13 @@ def _tree_from_wire(value: Any, reader: BufferReader) -> Any:
         value = {"kind": "tree", "value": value}
     if codecs.field(value, "kind", str) != "tree":
         raise WireError("filters and columns are lists, or the descriptors of lists as trees")
-    return codecs.decode_from(value, reader)
+    kinds, reader.kinds = (
+        reader.kinds,
+        PLAIN,
+    )  # what else there is takes time to make, only to be refused
+    tree = codecs.decode_from(value, reader)
+    reader.kinds = kinds
+    return tree
 
 
 # ── which rows and columns ────────────────────────────────────────────────────────────────────────

@@ -36,16 +36,21 @@ class Plan:
         Makes the answer: its descriptor and buffers.
     quick
         Whether that is a matter of microseconds: no large copy, no file.
-    held
-        Whether the answer's bytes take memory of their own; False for views of what is served, and for
-        ranges of files.
+    views
+        How many of these bytes take no memory of their own: they are views of what is served, or ranges of
+        files.
     """
 
     version: str
     nbytes: int
     encode: Callable[[], Encoded]
     quick: bool
-    held: bool
+    views: int = 0
+
+    @property
+    def held(self) -> int:
+        """How many bytes of memory the answer will take."""
+        return self.nbytes - self.views
 
 
 class Source(Protocol):

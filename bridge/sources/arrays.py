@@ -105,12 +105,13 @@ class ArrayReader:
         index = (...,) if select is None else selection.array_from_wire(select, reader)
         shape = selection.array_result_shape(opened.shape, index)
         lazily = opened.lazily(index)
+        nbytes = array.nbytes_of(shape, opened.dtype)
         return Plan(
             version=opened.version,
-            nbytes=array.nbytes_of(shape, opened.dtype),
+            nbytes=nbytes,
             encode=(lambda: codecs.encode(opened.select(index))) if lazily is None else (lambda: lazily),
             quick=False,
-            held=lazily is None,
+            views=0 if lazily is None else nbytes,
         )
 
 

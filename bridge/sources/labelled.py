@@ -22,7 +22,7 @@ from bridge.codecs import BufferReader, Encoded
 from bridge.errors import EncodeError, WireError, an
 from bridge.sources import Entry, Plan, Source
 from bridge.sources.arrays import ArrayReader, ComputedArray, computing
-from bridge.sources.memory import ArraySource
+from bridge.sources.memory import ArraySource, Sizes, sizes_of
 
 __all__ = ["LabelledArray", "LabelledGroup", "variable_source"]
 
@@ -38,6 +38,7 @@ class LabelledGroup:
         self._dataset = dataset.copy()
         self._version = uuid4().hex[:16]
         self._nbytes = sum(source.entry()["nbytes"] for source in self.members.values())
+        self._sizes = sizes_of(self._encode) if self.in_memory else Sizes(self._nbytes, 0)
         self._skeleton = _labels(dataset, lambda name, _: {"entry": self.members[name].entry()})
 
     def entry(self) -> Entry:
@@ -60,11 +61,11 @@ class LabelledGroup:
                 "a Dataset is sent whole; leave 'select' and 'as' out, or read one of its variables",
                 code="unsupported",
             )
+        nbytes, views = self._sizes
+        return Plan(self._version, nbytes, self._encode, quick=False, views=views)
 
-        def encode() -> Encoded:
-            return _labels(self._dataset, lambda _, variable: {"data": variable.values})
-
-        return Plan(self._version, self._nbytes, encode, quick=False, held=not self.in_memory)
+    def _encode(self) -> Encoded:
+        return _labels(self._dataset, lambda _, variable: {"data": variable.values})
 
 
 class LabelledArray:

@@ -7,19 +7,28 @@ it is being sent sends a mixture; assign a new object instead.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import numpy as np
 
 from bridge import codecs, selection
-from bridge.codecs import BufferReader, Encoded, array
+from bridge.codecs import Buffer, BufferReader, Encoded, array
 from bridge.codecs.dtypes import to_wire
 from bridge.errors import EncodeError, WireError, an
 from bridge.sources import Plan
 from bridge.sources.rows import alike, joined
 
-__all__ = ["ArraySource", "FrameSource", "ObjectSource", "TableSource", "check_no_form", "frame_plan"]
+__all__ = [
+    "ArraySource",
+    "FrameSource",
+    "ObjectSource",
+    "Sizes",
+    "TableSource",
+    "check_no_form",
+    "frame_plan",
+    "sizes_of",
+]
 
 # Up to this size an answer is made where the request is read: handing it to a thread costs more.
 QUICK_BYTES = 64 * 1024
@@ -61,13 +70,25 @@ class ArraySource:
         check_no_form(form)
         values = self._values
         if select is None:
-            return _array_plan(self._version, values)
+            return self._plan(values.shape, lambda: values, is_view=values.flags.forc)
         index = selection.array_from_wire(select, reader)
         shape = selection.array_result_shape(values.shape, index)
         if any(isinstance(item, np.ndarray) for item in index):
-            nbytes = array.nbytes_of(shape, values.dtype)
-            return _plan(self._version, nbytes, lambda: selection.select_array(values, index), held=True)
-        return _array_plan(self._version, selection.select_array(values, index))
+            return self._plan(shape, lambda: selection.select_array(values, index), is_view=False)
+        part = selection.select_array(values, index)
+        return self._plan(shape, lambda: part, is_view=isinstance(part, np.ndarray) and part.flags.forc)
+
+    def _plan(self, shape: tuple[int, ...], build: Callable[[], Any], *, is_view: bool) -> Plan:
+        dtype = self._values.dtype
+        nbytes = array.nbytes_of(shape, dtype)
+        # numpy's strings are collected one by one, and have any length.
+        is_text = dtype.kind == "T"
+        # What is contiguous is sent from where it lies, however large it is.
+        is_view = is_view and not is_text
+        quick = not is_text and (is_view or nbytes <= QUICK_BYTES)
+        return Plan(
+            self._version, nbytes, lambda: codecs.encode(build()), quick, nbytes if is_view else 0
+        )
 
 
 class FrameSource:
@@ -76,7 +97,7 @@ class FrameSource:
     in_memory = True
 
     def __init__(self, frame: Any) -> None:
-        codecs.encode(frame)  # refuses what the codec would refuse
+        self._sizes = sizes_of(lambda: codecs.encode(frame))  # refuses what the codec would refuse
         self._frame = frame
         self._version = _new_version()
         # Looking at every column takes time: once, not for each page of the catalogue.
@@ -105,8 +126,11 @@ class FrameSource:
         return len(self._frame.columns) <= QUICK_COLUMNS and _has_no_filter(select)
 
     def plan(self, select: Any, reader: BufferReader, form: str | None) -> Plan:
-        plan = selection.plan_frame(self._frame, _table_selection(select, reader))
-        return frame_plan(self._version, plan, form, held=select is not None)
+        if select is None and form is None:
+            return _plan(self._version, lambda: self._frame, *self._sizes)
+        return frame_plan(
+            self._version, selection.plan_frame(self._frame, _table_selection(select, reader)), form
+        )
 
 
 class TableSource:
@@ -116,6 +140,7 @@ class TableSource:
 
     def __init__(self, table: Any) -> None:
         self._skeleton = codecs.encode(table[:0])  # refuses what the codec would refuse
+        self._sizes = sizes_of(lambda: codecs.encode(table))
         self._table = table
         self._version = _new_version()
         self._nbytes = table.nbytes
@@ -143,14 +168,14 @@ class TableSource:
     def plan(self, select: Any, reader: BufferReader, form: str | None) -> Plan:
         table = self._table
         if select is None and form is None:
-            return _plan(self._version, self._nbytes, lambda: table, held=False)
+            return _plan(self._version, lambda: table, *self._sizes)
         if type(table).__name__ == "RecordBatch":
             import pyarrow as pa
 
             table = pa.Table.from_batches([table])
         plan = selection.plan_table(table, _table_selection(select, reader))
         if form is None:
-            return _plan(self._version, plan.nbytes, plan.build, held=select is not None)
+            return _plan(self._version, plan.build, plan.nbytes)
         return _stream_plan(self._version, plan.nbytes, plan.build)
 
 
@@ -160,9 +185,8 @@ class ObjectSource:
     in_memory = True
 
     def __init__(self, obj: Any) -> None:
-        _, buffers = codecs.encode(obj)
+        self._sizes = sizes_of(lambda: codecs.encode(obj))  # refuses what the codec would refuse
         self._obj = obj
-        self._nbytes = sum(len(buffer) for buffer in buffers)
         self._version = _new_version()
 
     def entry(self) -> dict[str, Any]:
@@ -170,7 +194,7 @@ class ObjectSource:
             "kind": "object",
             "version": self._version,
             "type": type(self._obj).__name__,
-            "nbytes": self._nbytes,
+            "nbytes": self._sizes.nbytes,
         }
 
     def skeleton(self) -> None:
@@ -186,13 +210,44 @@ class ObjectSource:
                 f"{an(type(self._obj).__name__)} is sent whole; leave 'select' out",
                 code="unsupported",
             )
-        return _plan(self._version, self._nbytes, lambda: self._obj, held=False)
+        return _plan(self._version, lambda: self._obj, *self._sizes)
 
 
-def frame_plan(version: str, plan: selection.Plan[Any], form: str | None, *, held: bool) -> Plan:
-    """Plan to send a part of a DataFrame, as it is or as Arrow; see `Source.plan`."""
+class Sizes(NamedTuple):
+    """Bytes of the buffers of an object as it travels.
+
+    Attributes
+    ----------
+    nbytes
+        Of all.
+    views
+        Of those that lie in the object itself; the others are made each time that it is encoded.
+    """
+
+    nbytes: int
+    views: int
+
+
+def sizes_of(encode: Callable[[], Encoded]) -> Sizes:
+    """Return the sizes of what encodes one object, or raise `EncodeError` where it cannot travel."""
+    buffers = encode().buffers
+    nbytes = sum(map(len, buffers))
+    if nbytes <= QUICK_BYTES:  # few enough to count as made
+        return Sizes(nbytes, 0)
+    # While the first are alive, only views of the object lie where they lay.
+    again = encode().buffers
+    views = sum(
+        len(buffer)
+        for buffer, other in zip(buffers, again, strict=True)
+        if len(buffer) and _address(buffer) == _address(other)
+    )
+    return Sizes(nbytes, views)
+
+
+def frame_plan(version: str, plan: selection.Plan[Any], form: str | None) -> Plan:
+    """Plan to send a selected part of a DataFrame, as it is or as Arrow; see `Source.plan`."""
     if form is None:
-        return _plan(version, plan.nbytes, plan.build, held=held)
+        return _plan(version, plan.build, plan.nbytes)
     return _stream_plan(version, plan.nbytes, lambda: _arrow_of(plan.build()))
 
 
@@ -224,22 +279,20 @@ def _has_no_filter(select: Any) -> bool:
     return not (isinstance(select, dict) and select.get("filters"))
 
 
-def _plan(version: str, nbytes: int, build: Callable[[], Any], *, held: bool) -> Plan:
-    return Plan(version, nbytes, lambda: codecs.encode(build()), nbytes <= QUICK_BYTES, held)
+def _plan(version: str, build: Callable[[], Any], nbytes: int, views: int = 0) -> Plan:
+    return Plan(version, nbytes, lambda: codecs.encode(build()), nbytes <= QUICK_BYTES, views)
 
 
 def _stream_plan(version: str, nbytes: int, build: Callable[[], Any]) -> Plan:
     # Here, not above: it needs pyarrow, which arrays do not.
     from bridge.codecs.table import encode_as_one_stream
 
-    return Plan(version, nbytes, lambda: encode_as_one_stream(build()), nbytes <= QUICK_BYTES, held=True)
+    return Plan(version, nbytes, lambda: encode_as_one_stream(build()), nbytes <= QUICK_BYTES)
 
 
-def _array_plan(version: str, values: Any) -> Plan:
-    # A contiguous array is sent from where it lies, however large it is.
-    contiguous = isinstance(values, np.ndarray) and values.flags.forc
-    quick = contiguous or values.nbytes <= QUICK_BYTES
-    return Plan(version, values.nbytes, lambda: codecs.encode(values), quick, held=not contiguous)
+def _address(buffer: Buffer) -> int:
+    address: int = np.frombuffer(buffer, np.uint8).__array_interface__["data"][0]
+    return address
 
 
 def _arrow_of(frame: Any) -> Any:

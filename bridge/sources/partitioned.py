@@ -59,7 +59,7 @@ class PartitionedFrame:
         # On no rows: what does not fit is refused before anything is computed.
         selection.plan_frame(self._empty, wanted)
         plan = self._plan_rows(wanted) if wanted.filters is None else self._plan_filtered(wanted)
-        return frame_plan(self._version, plan, form, held=True)
+        return frame_plan(self._version, plan, form)
 
     def _plan_rows(self, wanted: TableSelection) -> selection.Plan[pd.DataFrame]:
         rows = range(self._ends[-1])[wanted.rows or slice(None)]

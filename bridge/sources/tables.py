@@ -92,10 +92,10 @@ class TableReader:
         lazily = table.lazily(wanted)
         if lazily is not None:
             nbytes = sum(map(len, lazily.buffers))
-            return Plan(table.version, nbytes, lambda: lazily, quick=False, held=False)
+            return Plan(table.version, nbytes, lambda: lazily, quick=False, views=nbytes)
         plan = table.plan(wanted)
         encode = codecs.encode if form is None else encode_as_one_stream
-        return Plan(table.version, plan.nbytes, lambda: encode(plan.build()), quick=False, held=True)
+        return Plan(table.version, plan.nbytes, lambda: encode(plan.build()), quick=False)
 
 
 class Piece(NamedTuple):

@@ -318,3 +318,29 @@ def test_a_call_that_nobody_asks_about_is_stopped_and_one_that_is_awaited_is_not
     assert all_calls.find(f"{CALL} 1") is awaited
     all_calls.close()
     assert len(all_calls) == 0
+
+
+def test_each_value_of_a_stream_has_its_time():
+    executor, late, in_time = OnDemand(), [], []
+
+    def limit(function):
+        number = len(late)
+        late.append(function)
+        return lambda: in_time.append(number)
+
+    call = Call(
+        executor, lambda: iter("abcdef"), {}, encode=lambda value: (value, 1), many=True, limit=limit
+    )
+    given: list[Any] = []
+    call.wait(given.append)
+    executor.work()
+    made = len(in_time)
+    assert made == PREFETCH + 2  # the one that was waited for, and the generator itself
+    assert given[0].value == "a"
+    call.wait(given.append)  # another is made
+    for function in late[:made]:
+        function()  # too late for these: they are there
+    assert given[1].value == "b"
+    late[-1]()
+    assert next_of(call).code == "expired"
+    assert in_time == list(range(len(late)))

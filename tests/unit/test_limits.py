@@ -32,6 +32,47 @@ def test_a_negative_limit_is_refused():
         Limits(held=-1)
 
 
+@pytest.mark.parametrize("name", ["transfers", "calls"])
+def test_a_server_has_room_for_one_of_each(name):
+    with pytest.raises(ValueError, match=f"'{name}' is 0, .*expected 1 or more"):
+        Limits(**{name: 0})
+
+
+@pytest.mark.parametrize("transfers", [1, 2, 3])
+def test_a_client_has_one_transfer_and_one_upload_where_there_are_few(transfers):
+    limits = Limits(transfers=transfers)
+    outbox, inbox = Outbox(limits), Inbox(limits)
+    for client in "abcde":
+        token = outbox.keep([b"1"], held=0, now=0.0, client=client)
+        assert outbox.window(token, 0, 1, 1.0)
+    assert len(outbox) == transfers
+    inbox.open("one", 1, list, "what", 0.0, "a")
+    with pytest.raises(RemoteError, match="1 uploads of yours are on their way; finish them first"):
+        inbox.open("another", 1, list, "what", 0.0, "a")
+
+
+def test_all_uploads_together_have_a_limit():
+    inbox = Inbox(Limits(transfers=2))
+    for client in "ab":
+        inbox.open(client, 1, list, "what", 0.0, client)
+    with pytest.raises(RemoteError, match="2 uploads are on their way; try again later") as refused:
+        inbox.open("c", 1, list, "what", 0.0, "c")
+    assert refused.value.code == "busy"
+
+
+def test_what_announces_an_upload_counts_for_it():
+    service = Service(writable=True, limits=Limits(held=4_000_000))
+    keys = {"name": "x", "object": {"kind": "tree", "value": "x" * 50_000}}
+    codes = []
+    for number in range(4):
+        request = Request(
+            id=1, op="put", keys={**keys, "transfer": f"the token of upload {number}"}, lengths=[1]
+        )
+        error = unpack_reply(service.handle(pack_request(request))).error
+        codes.append(error.code if error else None)
+    assert codes == [None, None, "busy", "busy"]
+
+
 def test_a_peer_is_told_the_limits_of_this_server():
     service = Service(limits=Limits(request=1000))
     hello = unpack_reply(service.handle(pack_request(Request(id=1, op="hello")))).keys["hello"]
@@ -128,6 +169,25 @@ def test_a_client_has_a_quarter_of_the_transfers():
         outbox.keep([b"1"], held=0, now=1.0 + n, client="greedy")
     assert len(outbox) == 3
     assert outbox.window(honest, 0, 1, 30.0)
+
+
+def test_room_for_an_answer_that_is_made_is_taken_from_those_that_are_kept_and_given_back():
+    outbox = Outbox(Limits(held=100))
+    kept = outbox.keep([bytes(60)], held=60, now=0.0)
+    with outbox.reserve(80) as room:
+        with pytest.raises(RemoteError, match="no such transfer"):
+            outbox.window(kept, 0, 1, 1.0)
+        with pytest.raises(RemoteError, match="others that are being made take 80 of 100") as busy:
+            outbox.keep([bytes(30)], held=30, now=1.0)
+        assert busy.value.code == "busy"
+        outbox.keep([bytes(90)], held=90, now=1.0, room=room)
+        assert outbox.held == 90
+    assert outbox.held == 90
+    with pytest.raises(ZeroDivisionError), outbox.reserve(80):
+        1 / 0  # noqa: B018
+    assert outbox.held == 0
+    with pytest.raises(RemoteError, match="at most 100 for transfers"):
+        outbox.reserve(101)
 
 
 def test_an_upload_has_a_limit():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -355,6 +355,55 @@ def answer_after(service, gate, who, change):
 @pytest.mark.parametrize("who", WAITING)
 def test_who_loses_its_rights_while_it_waits_gets_nothing_more(slow, gate, who, change):
     assert answer_after(slow, gate, who, change) == "forbidden"
+
+
+class Later(Executor):
+    """Does what was submitted when it is told to."""
+
+    def __init__(self):
+        self.tasks = []
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.tasks.append(lambda: fn(*args, **kwargs))
+        return Future()
+
+    def work(self):
+        while self.tasks:
+            self.tasks.pop(0)()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (NOTHING, "not allowed any more"),
+        (Rights(may_write=False), "may only read"),
+        (Rights(only=("other",)), "other"),
+    ],
+)
+@pytest.mark.parametrize("op", ["put", "append", "delete"])
+def test_who_may_write_no_more_when_its_turn_comes_changes_nothing(tmp_path, op, change, words):
+    threads = Later()
+    service = Service(threads=threads, writable=True)
+    service.mount(tmp_path)
+    np.save(tmp_path / "file.npy", np.arange(3.0))
+    service.update(x=np.arange(3))
+    rights, replies = Rights(), queue.SimpleQueue()
+    peer = Peer(rights=rights, now=lambda: rights)
+    name = "file" if op == "delete" else "x"
+    keys = {} if op == "delete" else {"object": ONE.descriptor}
+    request = Request(
+        id=1, op=op, keys={"name": name, **keys}, buffers=() if op == "delete" else ONE.buffers
+    )
+    service.begin(wire.pack_request(request), replies.put, peer)
+    assert replies.empty()
+    version = service["x"].entry()["version"]
+    rights = change
+    threads.work()
+    failure = error(replies.get(timeout=30))
+    assert failure["code"] == "forbidden"
+    assert words in failure["message"]
+    assert (tmp_path / "file.npy").exists()
+    assert service["x"].entry()["version"] == version
 
 
 @pytest.mark.parametrize(

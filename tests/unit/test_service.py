@@ -5,8 +5,10 @@ from __future__ import annotations
 import builtins
 import gc
 import logging
+import queue
 import random
 import re
+import threading
 import time
 import weakref
 from concurrent.futures import Future
@@ -22,9 +24,10 @@ from bridge import answers, catalogue, codecs, transfer, wire
 from bridge.codecs import strict_json
 from bridge.errors import EncodeError, RemoteError
 from bridge.limits import STANDARD, Limits
+from bridge.rights import Peer
 from bridge.service import Service
 from bridge.sources.memory import ArraySource
-from bridge.threads import Inline
+from bridge.threads import DaemonThreads, Inline
 from bridge.wire import Reply, Request
 from tests.check import difference
 
@@ -717,12 +720,12 @@ def anything(**given):
 
 
 def test_quick_answers_are_given_at_once(service, threads):
-    small = codecs.encode({"values": np.zeros(100)})
+    args = {"kind": "tree", "value": {"values": [1, {"a": {"$tuple": [2.5, None]}}]}}
     assert len(begun(service, "get", name="x")) == 1
     assert len(begun(service, "get", name="trades")) == 1
     assert len(begun(service, "list")) == 1
     assert len(begun(service, "describe", name="trades")) == 1
-    assert len(begun(service, "call", *small.buffers, name="anything", args=small.descriptor)) == 1
+    assert len(begun(service, "call", name="anything", args=args)) == 1
     assert len(begun(service, "delete", name="x")) == 1
     assert not threads.tasks
 
@@ -768,9 +771,12 @@ def test_filters_and_labels_have_a_limit_and_positions_do_not(served):
     assert taken.shape == (len(large) // 8,)
 
 
-def test_large_arguments_are_decoded_in_a_thread(service, threads):
-    large = codecs.encode({"values": np.zeros(100_000)})
-    replies = begun(service, "call", *large.buffers, name="anything", args=large.descriptor)
+@pytest.mark.parametrize(
+    "values", [np.zeros(1), [{"a": (pd.DataFrame(),)}], {"$object": 1, "b": 2}, list(range(10_000))]
+)
+def test_objects_among_arguments_and_long_texts_are_decoded_in_a_thread(service, threads, values):
+    encoded = codecs.encode({"values": values})
+    replies = begun(service, "call", *encoded.buffers, name="anything", args=encoded.descriptor)
     assert not replies
     threads.work()
     assert codecs.decode(replies[0].keys["object"], replies[0].buffers) == 1
@@ -823,12 +829,116 @@ def test_followers_are_woken_also_where_no_thread_can_be_started():
     assert [reply.keys["next"] for reply in in_vain] == [9]
 
 
+class Computed:
+    """An array that is made when it is read, and not before somebody opens its gate."""
+
+    dtype = np.dtype("f8")
+
+    def __init__(self, gate, shape=(3,)):
+        self.shape = shape
+        self._gate = gate
+
+    def __getitem__(self, index):
+        assert self._gate.wait(30)
+        return np.zeros(self.shape)[index]
+
+
+def test_the_answers_of_one_client_leave_threads_for_those_of_others():
+    gate, is_open = threading.Event(), threading.Event()
+    is_open.set()
+    threads = DaemonThreads(4)
+    service = Service(threads=threads, writable=True)
+    service.update(slow=Computed(gate), quick=Computed(is_open))
+    replies: queue.SimpleQueue[tuple[str, Reply]] = queue.SimpleQueue()
+
+    def ask_as(client, op, **keys):
+        frames = wire.pack_request(Request(id=1, op=op, keys=keys))
+        service.begin(
+            frames, lambda reply: replies.put((client, wire.unpack_reply(reply))), Peer(client=client)
+        )
+
+    for _ in range(8):
+        ask_as("greedy", "get", name="slow")
+        ask_as("greedy", "describe", name="slow")
+    ask_as("modest", "get", name="quick")
+    first, others = replies.get(timeout=30), []
+    gate.set()
+    others = [replies.get(timeout=30) for _ in range(16)]
+    assert (first[0], first[1].error) == ("modest", None)
+    assert [(client, reply.error) for client, reply in others] == 16 * [("greedy", None)]
+    threads.shutdown()
+
+
+def test_texts_of_any_length_are_collected_in_a_thread(service, threads):
+    service["words"] = np.array(["a", "bc" * 100_000], dtype=np.dtypes.StringDType())
+    for select in (None, [[0, 2, None]], [1, "..."], [1]):
+        replies = begun(service, "get", name="words", select=select)
+        assert not replies
+        threads.work()
+        assert [reply.error for reply in replies] == [None]
+    assert codecs.decode(replies[0].keys["object"], replies[0].buffers) == "bc" * 100_000
+
+
+# ── what answers hold ─────────────────────────────────────────────────────────────────────────────
+
+TEXTS = np.array([f"text {number}" for number in range(20_000)], object)
+
+
+@pytest.mark.parametrize(
+    ("obj", "part"),
+    [
+        (np.zeros(100_000), 0.0),
+        (np.zeros((100_000, 2))[:, 0], 1.0),
+        (TEXTS.astype(np.dtypes.StringDType()), 1.0),
+        (pd.DataFrame({"a": np.zeros(100_000)}), 0.0),
+        (pd.DataFrame({"a": TEXTS}, dtype=object), 1.0),
+        (pa.table({"a": np.zeros(100_000)}), 0.0),
+        ([np.zeros(100_000), list(range(20_000))], 0.2),
+        (b"x" * 100_000, 0.0),
+    ],
+    ids=["array", "strided", "strings", "frame", "texts", "table", "tree", "bytes"],
+)
+def test_only_what_was_made_for_an_answer_counts_for_it(obj, part):
+    service = Service()
+    service["x"] = obj
+    lengths = ask(service, "get", name="x", max_bytes=1).lengths
+    assert lengths is not None
+    held = service._outbox.held
+    assert part - 0.1 <= held / sum(lengths) <= part + 0.1
+
+
+def test_answers_that_are_made_at_the_same_time_take_no_more_memory_than_there_is():
+    gate, threads = threading.Event(), DaemonThreads(8)
+    service = Service(threads=threads, limits=Limits(held=1_000_000))
+    service["x"] = Computed(gate, shape=(100_000,))
+    replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
+
+    def ask_as(client):
+        frames = wire.pack_request(Request(id=1, op="get", keys={"name": "x"}))
+        service.begin(frames, lambda reply: replies.put(wire.unpack_reply(reply)), Peer(client=client))
+
+    ask_as("one")
+    ask_as("other")
+    assert failure_code(replies.get(timeout=30)) == "busy"
+    assert service._outbox.held == 800_000
+    gate.set()
+    assert failure_code(replies.get(timeout=30)) is None
+    assert service._outbox.held == 0  # it fitted in one message
+    ask_as("other")
+    assert failure_code(replies.get(timeout=30)) is None
+    threads.shutdown()
+
+
+def failure_code(reply):
+    return reply.error.code if reply.error else None
+
+
 # ── what calls hold ───────────────────────────────────────────────────────────────────────────────
 
 MIB = 1024 * 1024
 
 
-LITTLE_ROOM = Limits(held=4 * MIB + 1000)
+LITTLE_ROOM = Limits(held=4 * MIB + 100_000)
 
 
 def megabyte(**given):
@@ -869,6 +979,61 @@ def test_arguments_of_calls_that_have_not_begun_have_a_limit():
     assert [error.code if error else None for error in failures] == 4 * [None] + ["busy"]
 
 
+def test_the_text_of_arguments_counts_as_what_is_made_of_it():
+    service = Service(executor=Held(), limits=LITTLE_ROOM)
+    service.query(anything)
+    args = {"kind": "tree", "value": {"x": [{}] * 17_000}}
+    many = [
+        begun(service, "call", name="anything", args=args, call=f"a token for call {number}", wait=0)
+        for number in range(4)
+    ]
+    service.tick()
+    assert [failure_code(replies[0]) for replies in many] == [None, None, "busy", "busy"]
+    for number in range(2):
+        ask(service, "cancel", call=f"a token for call {number}")
+    again = begun(service, "call", name="anything", args=args, call="another token for it", wait=0)
+    service.tick()
+    assert [failure_code(reply) for reply in again] == [None]
+
+
+def test_small_values_that_nobody_fetches_are_given_up_for_others():
+    service = Service(limits=Limits(held=200_000))
+
+    @service.stream
+    def numbers():
+        while True:
+            yield bytes(10_000)
+
+    tokens = [f"a token for stream {number}" for number in range(20)]
+    for token in tokens:
+        assert failure_code(ask(service, "call", name="numbers", call=token)) is None
+    assert service._calls._tally.total <= 200_000
+    codes = [failure_code(ask(service, "wait", call=token)) for token in tokens]
+    assert codes[0] == "expired"
+    assert codes[-1] is None
+    for token in tokens:
+        ask(service, "cancel", call=token)
+    assert service._calls._tally.total == 0
+
+
+def test_no_timer_of_a_call_that_is_over_is_left():
+    service = Service(limits=Limits(query_seconds=600.0))
+    service.query(anything)
+
+    @service.stream
+    def numbers():
+        yield from range(3)
+
+    assert call(service, "anything") == 0
+    ask(service, "call", name="numbers", call="a token for a stream")
+    for _ in range(3):
+        ask(service, "wait", call="a token for a stream")
+    ask(service, "call", name="numbers", call="a token for another stream")
+    ask(service, "cancel", call="a token for another stream")
+    assert len(service.timers) == 0
+    assert service._calls._tally.total == 0
+
+
 def test_a_result_that_was_sent_is_not_kept_until_its_query_would_have_been_stopped():
     made = []
 
@@ -886,7 +1051,7 @@ def test_a_result_that_was_sent_is_not_kept_until_its_query_would_have_been_stop
 
 def test_calls_that_nobody_can_ask_about_count_like_the_others():
     queries = Held()
-    service = Service(executor=queries, limits=Limits(held=4 * MIB + 1000, calls=24))
+    service = Service(executor=queries, limits=Limits(held=4 * MIB + 100_000, calls=24))
     service.query(megabyte)
     large = codecs.encode({"values": np.zeros(MIB, np.uint8)})
     many = [

@@ -38,3 +38,16 @@ def test_a_wait_with_a_limit_ends_once():
     timers.limit(5.0, lambda deliver: deliver("at once"), lambda _: pytest.fail("late"), given.append)
     timers.run(time.monotonic() + 10, 1.0)
     assert given == ["in time", "late", "at once"]
+
+
+def test_what_was_taken_back_is_not_kept_until_its_time():
+    timers, ran = Timers(), []
+    timers.add(2.0, lambda: ran.append("first"))
+    for _ in range(100):
+        timers.add(1000.0, ran.clear)()
+    assert len(timers) <= 3
+    take_back = timers.add(3.0, lambda: ran.append("last"))
+    timers.run(5.0, 1.0)
+    take_back()
+    take_back()
+    assert (ran, len(timers)) == (["first", "last"], 0)

@@ -224,9 +224,11 @@ def test_a_claim_of_columns_costs_no_memory():
     frame = {"kind": "frame", "index": _index(stop=0), "blocks": []}
     with pytest.raises(WireError, match="at most 4194304"):
         codecs.decode({**frame, "columns": _index(stop=2**40)}, [])
-    wide = _block([0, 2**22, 1], rows=0, width=2**22)
-    many = {**frame, "columns": _index(stop=2**22), "blocks": [wide] * 10_000}
-    with pytest.raises(WireError, match="more than its 4194304 columns"):
+    with pytest.raises(WireError, match="262145 columns; a message of 0 bytes may have at most 262144"):
+        codecs.decode({**frame, "columns": _index(stop=2**18 + 1)}, [])
+    wide = _block([0, 2**18, 1], rows=0, width=2**18)
+    many = {**frame, "columns": _index(stop=2**18), "blocks": [wide] * 10_000}
+    with pytest.raises(WireError, match="more than its 262144 columns"):
         codecs.decode(many, [b""] * 10_000)
 
 

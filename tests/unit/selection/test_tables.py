@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge import selection
+from bridge import codecs, selection
 from bridge.codecs import BufferReader, strict_json
 from bridge.errors import EncodeError, WireError
 from bridge.selection import TableSelection
@@ -425,3 +425,24 @@ def test_any_json_is_a_selection_or_a_wire_error(value):
     for select, source in ((selection.select_frame, FRAME), (selection.select_table, TABLE)):
         with suppress(KeyError, TypeError, ValueError):
             select(source, received)
+
+
+@pytest.mark.parametrize("key", ["columns", "filters"])
+@pytest.mark.parametrize(
+    "obj", [pd.DataFrame({"a": []}), np.zeros(1), TABLE], ids=["df", "array", "table"]
+)
+def test_no_object_is_made_in_the_place_of_a_label_or_value(key, obj):
+    encoded = codecs.encode([[obj]])
+    select = {key: encoded.descriptor["value"]}
+    with pytest.raises(WireError, match=r"the kind '\w+' has no place here; only tree, scalar"):
+        selection.table_from_wire(select, BufferReader(encoded.buffers))
+
+
+def test_labels_and_values_of_numpy_and_pandas_travel():
+    wanted = TableSelection(
+        columns=["a", pd.Timestamp("2024-02-29")],
+        filters=[("a", "in", [np.datetime64("2024-02-29"), pd.Timedelta(3)])],
+    )
+    buffers: list = []
+    wire = selection.table_to_wire(wanted, buffers)
+    assert selection.table_from_wire(wire, BufferReader(buffers)) == wanted

@@ -367,6 +367,11 @@ class Calls:
     def __len__(self) -> int:
         return len(self._calls)
 
+    @property
+    def held(self) -> int:
+        """Bytes that arguments and results take."""
+        return self._tally.total
+
     def add(self, token: Hashable, call: Callable[[], Call], client: Hashable = None) -> Call:
         """Begin a call, and keep it under a token that its client chose.
 

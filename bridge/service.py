@@ -304,8 +304,8 @@ class Service(Catalogue):
 
     @property
     def held(self) -> int:
-        """Bytes of memory that are kept for transfers alone."""
-        return self._outbox.held
+        """Bytes of memory that are kept, or set aside, for answers and for calls alone."""
+        return self._outbox.held + self._calls.held
 
     def close(self) -> None:
         """Stop the calls that are under way."""

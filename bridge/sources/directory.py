@@ -48,11 +48,17 @@ _log = logging.getLogger("bridge")
 
 
 class _Place(NamedTuple):
-    """Where something is, and which part of it."""
+    """Where something is, which part of it, and what it is called."""
 
-    path: str
+    path: str  # links are resolved in it: it is for nobody's eyes
+    file: str  # the file's name, with its suffix, or that of a link to it
     member: str
     short: str  # its name where no other file has the same
+
+    @property
+    def full(self) -> str:
+        """Its name where another file has the same but for the suffix."""
+        return f"{self.file}/{self.member}" if self.member else self.file
 
 
 class _File(NamedTuple):
@@ -71,18 +77,6 @@ class _Listing(NamedTuple):
     folders: list[tuple[str, str]]
     singles: list[_File]  # one array or table each: not opened before they are asked for
     several: list[_File]
-
-
-class _Part(NamedTuple):
-    """A name, with and without the suffix of its file."""
-
-    short: str
-    full: str
-    place: _Place
-
-
-def _part(short: str, full: str, path: str, member: str) -> _Part:
-    return _Part(short, full, _Place(path, member, short))
 
 
 class Directory:
@@ -107,7 +101,7 @@ class Directory:
         self._lock = threading.Lock()
         self._walked = -float("inf")
         self._listings: dict[str, _Listing] = {}
-        self._sources: dict[str, tuple[Stamp, dict[str, Source]]] = {}
+        self._sources: dict[tuple[str, str], tuple[Stamp, dict[str, Source]]] = {}
         self._seen: object = None
         self._catalogue: dict[str, _Place] = {}
         self._names: list[str] = []
@@ -170,7 +164,7 @@ class Directory:
         replaced = {file for file in files if not Path(file).is_dir()}
         for served, place in self._catalogue.items():
             if name in (served, place.short) and not (place.path in replaced and sees(served)):
-                by = Path(place.path).name if sees(served) else "another file"
+                by = PurePosixPath(place.file).name if sees(served) else "another file"
                 self._refuse_to_save(name, f"is taken by {by}")
         for folder in path.parents:
             listing = self._listings.get(str(folder))
@@ -187,7 +181,7 @@ class Directory:
 
     def _source(self, name: str) -> Source | None:
         place = self._catalogue.get(name)
-        return None if place is None else self._sources_in(place.path).get(place.member)
+        return None if place is None else self._sources_in(place.path, place.file).get(place.member)
 
     def _walk(self) -> None:
         """Look at what is there, and make the catalogue anew if it is not the same."""
@@ -195,30 +189,30 @@ class Directory:
             return
         folders = list(self._folders())
         several = [
-            _part(f"{prefix}{file.short}{end}", f"{prefix}{file.name}{end}", file.path, member)
+            _Place(file.path, prefix + file.name, member, f"{prefix}{file.short}{end}")
             for prefix, listing in folders
             for file in listing.several
-            for member in self._sources_in(file.path)
+            for member in self._sources_in(file.path, prefix + file.name)
             for end in [f"/{member}" if member else ""]
         ]
         if self._seen != (folders, several):
             singles = (
-                _part(prefix + short, prefix + name, path, "")
+                _Place(path, prefix + name, "", prefix + short)
                 for prefix, listing in folders
                 for short, name, path in listing.singles
             )
             self._catalogue = self._named([*several, *singles])
             self._names = sorted(self._catalogue)
-            paths = {place.path for place in self._catalogue.values()}
-            self._sources = {path: known for path, known in self._sources.items() if path in paths}
+            files = {(place.path, place.file) for place in self._catalogue.values()}
+            self._sources = {file: known for file, known in self._sources.items() if file in files}
             self._seen = folders, several
         self._walked = time.monotonic()
 
-    def _named(self, parts: list[_Part]) -> dict[str, _Place]:
-        counts = Counter(part.short for part in parts)
+    def _named(self, places: list[_Place]) -> dict[str, _Place]:
+        counts = Counter(place.short for place in places)
         catalogue: dict[str, _Place] = {}
-        for short, full, place in parts:
-            name = short if counts[short] == 1 else full
+        for place in places:
+            name = place.short if counts[place.short] == 1 else place.full
             if name in catalogue:
                 self._refuse(name, "another file has this name")
             elif not name.isprintable() or len(name.encode()) > MAX_NAME:
@@ -227,8 +221,11 @@ class Directory:
                 catalogue[name] = place
         return catalogue
 
-    def _sources_in(self, path: str) -> dict[str, Source]:
-        """Return what is in a file, looked at again if it was written to since; nothing if it is gone."""
+    def _sources_in(self, path: str, file: str) -> dict[str, Source]:
+        """Return what is in a file, looked at again if it was written to since; nothing if it is gone.
+
+        Its errors call it by the name that is given: who sees a link need not see what it leads to.
+        """
         try:
             status = os.lstat(path)
         except OSError:
@@ -238,17 +235,17 @@ class Directory:
         is_folder = stat.S_ISDIR(status.st_mode)
         has_one = _is_single(path) or (is_folder and not path.endswith(".zarr"))
         stamp = (*_NEVER[1:], int(is_folder)) if has_one else stamp_of(status)
-        known = self._sources.get(path)
+        known = self._sources.get((path, file))
         if known is not None and known[0] == stamp:
             return known[1]
         sources: dict[str, Source]
         try:
-            sources = members_of(Path(path), beneath=self._root)
+            sources = members_of(Path(path), beneath=self._root, name=file)
         except BridgeError as exc:
             sources = {"": _Broken(exc)}
         settled = time.time_ns() - status.st_mtime_ns > TICK_NS
         if has_one or (settled and not is_folder):
-            self._sources[path] = stamp, sources
+            self._sources[path, file] = stamp, sources
         return sources
 
     def _folders(self) -> Iterator[tuple[str, _Listing]]:

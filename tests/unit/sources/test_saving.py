@@ -323,6 +323,15 @@ def test_links_are_not_followed(directory: Directory, root: Path, tmp_path: Path
     assert directory.names() == ["current/x", "dangling", "link", "run/x", "table"]
 
 
+def test_who_would_replace_a_link_is_not_told_where_it_leads(directory: Directory, root: Path) -> None:
+    (root / "private").mkdir()
+    np.save(root / "private/secret.npy", np.ones(3))
+    (root / "link.npy").symlink_to("private/secret.npy")
+    with pytest.raises(RemoteError, match=r"'link' is taken by link\.npy; choose another name"):
+        directory.save("link", np.zeros(3), lambda name: name == "link")
+    assert directory.names() == ["link", "private/secret"]
+
+
 def test_a_way_that_leads_through_a_file_is_refused(directory: Directory, root: Path) -> None:
     (root / "notes").write_text("hello")
     with pytest.raises(RemoteError, match="'notes' is a file"):

@@ -142,7 +142,10 @@ class Directory:
     def remove(self, name: str) -> None:
         """Remove the file of a name, if it is an array or table of its own."""
         with self._replacing():
-            if self._top != self._root or not remove(self._root, name):
+            self._walk_now()
+            place = self._catalogue.get(name)
+            link = place.file if place is not None else ""
+            if self._top != self._root or not remove(self._root, name, link=link):
                 raise remote_error("unsupported", f"{name!r} is no file that can be removed by itself")
 
     @contextlib.contextmanager
@@ -152,14 +155,12 @@ class Directory:
             try:
                 yield
             finally:
-                self._walked = -float("inf")
-                self._walk()
+                self._walk_now()
 
     def _check_free(self, name: str, path: Path, sees: Callable[[str], bool]) -> None:
         """Raise `RemoteError` if a file of this name would not be found under it, or would change another."""
         # Two kinds side by side, as after a crash, are served with their suffixes: names of their own.
-        self._walked = -float("inf")
-        self._walk()
+        self._walk_now()
         files = [f"{path}{suffix}" for suffix in SUFFIXES]
         replaced = {file for file in files if not Path(file).is_dir()}
         for served, place in self._catalogue.items():
@@ -182,6 +183,10 @@ class Directory:
     def _source(self, name: str) -> Source | None:
         place = self._catalogue.get(name)
         return None if place is None else self._sources_in(place.path, place.file).get(place.member)
+
+    def _walk_now(self) -> None:
+        self._walked = -float("inf")
+        self._walk()
 
     def _walk(self) -> None:
         """Look at what is there, and make the catalogue anew if it is not the same."""

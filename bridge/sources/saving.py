@@ -2,7 +2,8 @@
 
 The only place where a peer's text becomes a path. A name is cut into parts that are each plain (`_PART`),
 and the way to the file is walked from the directory downwards, part by part, without following links. The
-file is written under a temporary name, flushed to the disk, and renamed.
+file is written under a temporary name, flushed to the disk, and renamed. What was not written here, such as
+a link that the owner made, is never replaced.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -77,29 +79,60 @@ def save(root: Path, name: str, obj: Any, *, replacing: AbstractContextManager[o
                 file.flush()
                 os.fsync(file.fileno())
             with replacing:
+                before = _files(name, folder)
                 os.rename(temporary, last + suffix, src_dir_fd=folder, dst_dir_fd=folder)
-                for other in SUFFIXES:
-                    if other != suffix:
-                        with contextlib.suppress(FileNotFoundError):
-                            os.unlink(last + other, dir_fd=folder)
+                for old in before:
+                    if old != last + suffix:
+                        _unlink(old, folder)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(temporary, dir_fd=folder)
+                _unlink(temporary, folder)
             raise
         os.fsync(folder)
 
 
-def remove(root: Path, name: str) -> bool:
-    """Remove the file that `save` writes for a name, and return whether there was one."""
-    *folders, last = _parts(name)
-    removed = False
+def remove(root: Path, name: str, *, link: str = "") -> bool:
+    """Remove the file that `save` writes for a name, and return whether there was one.
+
+    Parameters
+    ----------
+    root, name
+        As for `save`.
+    link
+        The name with a suffix, if what is served under it is a link: that may be removed too.
+    """
+    files: list[str] = []
+    folders = _parts(name)[:-1]
     with _told(name), contextlib.suppress(FileNotFoundError), _folder(root, folders) as folder:
-        for suffix in SUFFIXES:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(last + suffix, dir_fd=folder)
-                removed = True
+        files = _files(name, folder, link=link)
+        for file in files:
+            _unlink(file, folder)
         os.fsync(folder)
-    return removed
+    return bool(files)
+
+
+def _files(name: str, folder: int, *, link: str = "") -> list[str]:
+    """Return the files of a name that are there, and may be replaced or removed. Anything else is refused."""
+    last = _parts(name)[-1]
+    files = []
+    for suffix in SUFFIXES:
+        try:
+            mode = os.stat(last + suffix, dir_fd=folder, follow_symlinks=False).st_mode
+        except FileNotFoundError:
+            continue
+        if not (stat.S_ISREG(mode) or (stat.S_ISLNK(mode) and name + suffix == link)):
+            raise remote_error(
+                "unsupported",
+                f"{name!r} cannot be written: {last + suffix} is a link, or no file, and stays; whoever runs "
+                "the server can remove it",
+            )
+        files.append(last + suffix)
+    return files
+
+
+def _unlink(file: str, folder: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(file, dir_fd=folder)
 
 
 def path_of(root: Path, name: str) -> Path:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -309,18 +310,43 @@ def test_links_are_not_followed(directory: Directory, root: Path, tmp_path: Path
         assert refused.value.code == "bad_request"
         with pytest.raises(RemoteError):
             directory.remove(name)
-    (root / "link.npy").symlink_to(outside / "x.npy")
-    (root / "dangling.npy").symlink_to(outside / "nothing.npy")
-    (root / "table.npy").symlink_to(outside / "x.npy")
-    directory.save("link", np.ones(3))
-    directory.save("dangling", np.ones(3))
-    directory.save("table", pa.table({"a": [1]}))
-    (root / "gone.npy").symlink_to(outside / "x.npy")
-    directory.remove("gone")
     assert files(outside) == ["x.npy"]
-    assert np.load(outside / "x.npy").tolist() == [0, 0]
-    assert not (root / "link.npy").is_symlink()
-    assert directory.names() == ["current/x", "dangling", "link", "run/x", "table"]
+    assert directory.names() == ["current/x", "run/x"]
+
+
+def test_what_is_not_served_is_neither_replaced_nor_removed(
+    directory: Directory, root: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "x.npy"
+    np.save(outside, np.zeros(2))
+    (root / "link.npy").symlink_to(outside)
+    (root / "dangling.parquet").symlink_to(tmp_path / "nothing.parquet")
+    os.mkfifo(root / "pipe.npy")
+    for name in ("link", "dangling", "pipe"):
+        for attempt in (
+            partial(directory.save, name, np.ones(3)),
+            partial(directory.save, name, pa.table({"a": [1]})),
+            partial(directory.remove, name),
+        ):
+            with pytest.raises(RemoteError, match="is a link, or no file, and stays") as refused:
+                attempt()
+            assert refused.value.code == "unsupported"
+    # One file of the two that a name may have.
+    (root / "served.csv").write_text("a\n1\n")
+    (root / "served.npy").symlink_to(outside)
+    with pytest.raises(RemoteError, match="'served' cannot be written"):
+        directory.remove("served")
+    assert (root / "link.npy").is_symlink()
+    assert (root / "served.npy").is_symlink()
+    assert files(root) == ["dangling.parquet", "link.npy", "pipe.npy", "served.csv", "served.npy"]
+    assert np.load(outside).tolist() == [0, 0]
+
+
+def test_a_link_that_is_served_may_be_removed(directory: Directory, root: Path) -> None:
+    directory.save("x", np.ones(3))
+    (root / "link.npy").symlink_to("x.npy")
+    directory.remove("link")
+    assert files(root) == ["x.npy"]
 
 
 def test_who_would_replace_a_link_is_not_told_where_it_leads(directory: Directory, root: Path) -> None:

@@ -19,7 +19,7 @@ import os
 import stat
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, NoReturn
@@ -29,7 +29,7 @@ from bridge.errors import BridgeError, remote_error
 from bridge.sources import Plan, Source, entry_or_reason
 from bridge.sources.files import TICK_NS, Stamp, stamp_of
 from bridge.sources.formats import FORMATS, is_one_folder, members_of
-from bridge.sources.saving import SUFFIXES, path_of, remove, save
+from bridge.sources.saving import SUFFIXES, path_of, prune, remove, save
 from bridge.wire import MAX_NAME
 
 __all__ = ["Directory"]
@@ -106,6 +106,8 @@ class Directory:
         self._catalogue: dict[str, _Place] = {}
         self._names: list[str] = []
         self._refused: set[str] = set()
+        self._is_cut = False  # whether it was said that there are too many directories
+        self._made: set[str] = set()  # the directories that were made for names
 
     def names(self) -> list[str]:
         """Return the names of what is there now, sorted."""
@@ -137,7 +139,12 @@ class Directory:
             raise remote_error("unsupported", "one file is served here, not a directory to write into")
         with self._lock:
             self._check_free(name, path_of(self._root, name), sees)
-        save(self._root, name, obj, replacing=self._replacing())
+        try:
+            save(self._root, name, obj, replacing=self._replacing(), made=self._made)
+        except BaseException:
+            with self._lock:
+                prune(self._root, name, self._made)
+            raise
 
     def remove(self, name: str) -> None:
         """Remove the file of a name, if it is an array or table of its own."""
@@ -147,6 +154,7 @@ class Directory:
             link = place.file if place is not None else ""
             if self._top != self._root or not remove(self._root, name, link=link):
                 raise remote_error("unsupported", f"{name!r} is no file that can be removed by itself")
+            prune(self._root, name, self._made)
 
     @contextlib.contextmanager
     def _replacing(self) -> Iterator[None]:
@@ -261,11 +269,11 @@ class Directory:
             yield "", _Listing(_NEVER, False, [], [file] if single else [], [] if single else [file])
             return
         listings: dict[str, _Listing] = {}
-        pending = [("", str(self._root), frozenset({str(self._root)}))]
-        for _ in range(MAX_FOLDERS):
-            if not pending:
-                break
-            name, folder, above = pending.pop()
+        # Level by level: a deep tree beyond the limit hides none of the names above it.
+        pending = deque([("", str(self._root), frozenset[str]())])
+        room = MAX_FOLDERS - 1
+        while pending:
+            name, folder, above = pending.popleft()
             try:
                 listing = self._listing(folder)
             except OSError:
@@ -278,13 +286,20 @@ class Directory:
                 continue
             prefix = f"{name}/" if name else ""
             yield prefix, listing
-            pending += (
-                (prefix + inner, path, above | {path})
-                for inner, path in listing.folders
-                if path not in above  # a link that goes up
-            )
-        if pending:
-            self._refuse(pending[-1][0], f"there are more than {MAX_FOLDERS} directories")
+            above |= {folder}
+            inside = [
+                (prefix + inner, path, above) for inner, path in listing.folders if path not in above
+            ]
+            pending += inside[:room]
+            if len(inside) > room and not self._is_cut:
+                self._is_cut = True
+                _log.warning(
+                    "more than %d directories are in %s: not served is what is in %r, and in others as deep",
+                    MAX_FOLDERS,
+                    self._root,
+                    inside[room][0][:MAX_NAME],
+                )
+            room = max(0, room - len(inside))
         self._listings = listings
 
     def _listing(self, folder: str) -> _Listing:

@@ -355,6 +355,25 @@ WRITERS = {
 }
 
 
+def test_many_directories_hide_no_names_that_are_less_deep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(directory, "MAX_FOLDERS", 10)
+    for folder in ("lab", *(f"zoo/{n}/d/d" for n in range(5))):
+        (tmp_path / folder).mkdir(parents=True)
+        np.save(tmp_path / folder / "x.npy", np.ones(3))
+    catalogue = Directory(tmp_path)
+    with caplog.at_level(logging.WARNING, "bridge"):
+        for _ in range(2):
+            assert catalogue.names() == ["lab/x"]
+    (warning,) = caplog.messages
+    assert "more than 10 directories" in warning
+    assert "'zoo/2/d'" in warning
+    shutil.rmtree(tmp_path / "zoo/0")
+    shutil.rmtree(tmp_path / "zoo/1")
+    assert catalogue.names() == ["lab/x", "zoo/2/d/d/x"]
+
+
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_while_a_file_is_replaced_truncated_and_rewritten_every_read_is_one_version(
     suffix: str, tmp_path: Path

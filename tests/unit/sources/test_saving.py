@@ -437,6 +437,32 @@ def test_what_is_removed_is_gone_and_the_rest_stays(directory: Directory, root: 
     assert directory.names() == ["many/a"]
 
 
+def test_directories_that_were_made_for_a_name_go_with_it_and_those_of_the_owner_stay(
+    directory: Directory, root: Path
+) -> None:
+    (root / "owner").mkdir()
+    for name in ("a/b/c/x", "a/b/y", "owner/z", "owner/deep/z"):
+        directory.save(name, np.ones(3))
+    directory.remove("a/b/c/x")
+    directory.remove("owner/deep/z")
+    assert files(root) == ["a", "a/b", "a/b/y.npy", "owner", "owner/z.npy"]
+    (root / "a/notes.txt").write_text("the owner's")
+    for name in ("a/b/y", "owner/z"):
+        directory.remove(name)
+    assert files(root) == ["a", "a/notes.txt", "owner"]
+    directory.save("a/b/y", np.ones(3))
+    assert directory.names() == ["a/b/y"]
+
+
+def test_a_put_that_fails_leaves_no_directories(directory: Directory, root: Path) -> None:
+    directory.save("a/x", np.ones(3))
+    with files_of_at_most(100), pytest.raises(RemoteError, match="cannot be written"):
+        directory.save("a/b/c/x", LARGE)
+    with files_of_at_most(100), pytest.raises(RemoteError, match="cannot be written"):
+        directory.save("b/c/x", LARGE)
+    assert files(root) == ["a", "a/x.npy"]
+
+
 def test_into_a_file_nothing_is_written(root: Path) -> None:
     np.savez(root / "many.npz", a=np.ones(3))
     one = Directory(root / "many.npz")
@@ -583,3 +609,18 @@ def test_of_writers_of_both_kinds_one_wins_whole_and_the_name_is_always_there(
     (name,) = files(root)
     assert name in ("x.npy", "x.parquet")
     assert number_of(read(directory, "x")) == 24
+
+
+def test_a_put_makes_the_directories_again_that_others_remove_at_the_same_time(
+    directory: Directory, root: Path
+) -> None:
+    def come_and_go(name: str) -> None:
+        for n in range(25):
+            directory.save(name, np.full(3, n))
+            assert read(directory, name).tolist() == [n] * 3
+            directory.remove(name)
+
+    with ThreadPoolExecutor(4) as pool:
+        for one in [pool.submit(come_and_go, f"a/b/c/{name}") for name in ("w", "x", "y", "z")]:
+            one.result()
+    assert files(root) == []

@@ -78,8 +78,31 @@ class Catalogue(MutableMapping[str, Any]):
         return served
 
     def __delitem__(self, name: str) -> None:
-        if self._sources.pop(name, None) is None:
-            raise KeyError(_no_such_name(name, sorted(self._sources)))
+        """Stop serving what was assigned to a name.
+
+        Raises
+        ------
+        KeyError
+            If there is no such name.
+        ValueError
+            If it is that of a part of something else, or of a file in a mounted directory.
+        """
+        if self._sources.pop(name, None) is not None:
+            return
+        names = self._names()
+        if name not in names:
+            raise KeyError(_no_such_name(name, names))
+        if self._is_part(name):
+            group = name.rpartition("/")[0]
+            raise ValueError(f"{name!r} is a part of {group!r}; delete that, as a whole")
+        raise ValueError(f"{name!r} is a file in a mounted directory; remove the file")
+
+    # Of a Mapping, these would compare what is served, and be false where nothing is.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        return True
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names())
@@ -181,11 +204,14 @@ class Catalogue(MutableMapping[str, Any]):
 
     def _mounted(self, name: str) -> tuple[Directory | None, str]:
         """Return the directory that a name is in and its name there; what is assigned goes before."""
-        if name not in self._sources:
-            for prefix, directory in self._mounts:
-                if name.startswith(prefix):
-                    return directory, name.removeprefix(prefix)
-        return None, name
+        if name in self._sources:
+            return None, name
+        places = [
+            (d, name.removeprefix(prefix)) for prefix, d in self._mounts if name.startswith(prefix)
+        ]
+        # Of several, the one that has the name already: it is the one that is found.
+        having = (place for place in places if place[0].find(place[1]) is not None)
+        return next(having, places[0] if places else (None, name))
 
     def _check_whole(self, name: str) -> None:
         if self._is_part(name):

@@ -116,10 +116,16 @@ def authorized(directory: Path) -> dict[str, Authorized]:
 
 
 def allow(directory: Path, client: Authorized) -> None:
-    """Let a client in, from now on, with these rights instead of those that it had."""
+    """Let a client in, from now on, with these rights instead of those that it had.
+
+    Raises
+    ------
+    ValueError
+        If its line could not be read again: then nobody would be let in.
+    """
     with private.changing(_authorized_path(directory)) as lines:
         clients = authorized(directory) | {client.key: client}
-        lines += [json.dumps(as_json(client)) for client in clients.values()]
+        lines += map(_line_of, clients.values())
 
 
 def deny(directory: Path, key_or_name: str) -> list[Authorized]:
@@ -127,12 +133,23 @@ def deny(directory: Path, key_or_name: str) -> list[Authorized]:
     with private.changing(_authorized_path(directory)) as lines:
         clients = authorized(directory).values()
         denied = [c for c in clients if c.key == key_or_name.lower() or c.name == key_or_name != ""]
-        lines += [json.dumps(as_json(client)) for client in clients if client not in denied]
+        lines += [_line_of(client) for client in clients if client not in denied]
     return denied
 
 
 def _authorized_path(directory: Path) -> Path:
     return directory / "authorized_keys"
+
+
+def _line_of(client: Authorized) -> str:
+    line = json.dumps(as_json(client))
+    try:
+        _from_line(line)
+    except ValueError as exc:
+        raise ValueError(
+            f"what {client} may do cannot be kept in a file: {exc}; nothing was changed"
+        ) from exc
+    return line
 
 
 def _from_line(line: str) -> Authorized:

@@ -22,7 +22,7 @@ from typing import Final
 
 from bridge import private
 from bridge.errors import TransportError
-from bridge.transport import KeyPair, new_key_pair
+from bridge.transport import KeyPair, new_key_pair, one_form
 
 __all__ = [
     "CLIENT",
@@ -129,7 +129,7 @@ def fingerprint(key: str) -> str:
 
 def known_server(directory: Path, url: str) -> str | None:
     """Return the public key by which a server is known; None if it is not."""
-    return _known(directory).get(url.lower())
+    return _known(directory).get(one_form(url))
 
 
 def trust(directory: Path, url: str, key: str, *, replace: bool = False) -> None:
@@ -140,7 +140,7 @@ def trust(directory: Path, url: str, key: str, *, replace: bool = False) -> None
     TransportError
         If it is known by another, and that is not to be replaced; or if that is no address.
     """
-    url = url.lower()  # as the names of computers may be written
+    url = one_form(url)
     if url.split() != [url]:
         raise TransportError(f"{url!r} is not an address; expected tcp://host:port")
     with private.changing(directory / "known_servers") as lines:
@@ -162,12 +162,14 @@ def changed_key_message(directory: Path, url: str, known: str, key: str) -> str:
 
 def _known(directory: Path) -> dict[str, str]:
     path = directory / "known_servers"
-    known = {}
+    known: dict[str, str] = {}
     for number, line in enumerate((private.read(path) or "").splitlines(), 1):
         try:
             url, key = line.split()
-            known[url] = key_of(key)
-        except ValueError as exc:
+            url, key = one_form(url), key_of(key)
+            if known.setdefault(url, key) != key:
+                raise ValueError(f"{url} has another key in a line above")
+        except (ValueError, TransportError) as exc:
             raise TransportError(f"line {number} of {path} is wrong: {exc}") from exc
     return known
 

@@ -17,7 +17,7 @@ from functools import partial
 
 from bridge import keys
 from bridge.errors import TransportError
-from bridge.transport import Curve, Link, with_default_port
+from bridge.transport import Curve, Link, one_form, with_default_port
 from bridge.tunnel import Tunnel
 
 __all__ = ["Reach", "parsed", "reach"]
@@ -115,10 +115,12 @@ def reach(address: str, server_key: str | None = None) -> Reach:
 def parsed(address: str, server_key: str | None = None) -> tuple[str, str | None]:
     """Return the URL of an address without its key, and the key that is given with it or beside it.
 
+    The URL is in its one form: see `bridge.transport.one_form`.
+
     Raises
     ------
     TransportError
-        If there are two of them that differ, or one that is none.
+        If there are two keys that differ, or one that is none; or if that is no address.
     """
     url = with_default_port(address)
     server_key = None if server_key is None else _key_of(server_key)
@@ -129,8 +131,8 @@ def parsed(address: str, server_key: str | None = None) -> tuple[str, str | None
         key = _key_of(text)
         if server_key not in (None, key):
             raise TransportError(f"{address} has another key than the one given, {server_key}")
-        url, server_key = with_default_port(f"tcp://{place}"), key
-    return url, server_key
+        url, server_key = f"tcp://{place}", key
+    return one_form(url), server_key
 
 
 def _key_of(text: str) -> str:

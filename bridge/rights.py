@@ -34,7 +34,7 @@ class Rights:
     Raises
     ------
     ValueError
-        If a limit is not above 0.
+        If a limit is not above 0, or a pattern is not printable, as all names are.
     """
 
     may_write: bool = True
@@ -46,6 +46,9 @@ class Rights:
         for limit in (self.bytes_in_flight, self.requests_per_second):
             if not limit > 0:  # also NaN
                 raise ValueError(f"a limit of {limit} lets nothing through; expected a number above 0")
+        for pattern in self.only:
+            if not pattern.isprintable():
+                raise ValueError(f"the pattern {pattern[:60]!r} is not printable, as all names are")
 
     def sees(self, name: str) -> bool:
         """Whether a name is there, as far as this peer may know.

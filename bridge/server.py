@@ -157,6 +157,13 @@ class Server(MutableMapping[str, Any]):
     def __delitem__(self, name: str) -> None:
         del self._service[name]
 
+    # As of a `Catalogue`.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __bool__(self) -> bool:
+        return True
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._service)
 

@@ -133,9 +133,9 @@ def allow(
             requests_per_second=requests_per_second or math.inf,
         )
         client = clients.Authorized(key=key, name=name, rights=rights)
+        clients.allow(home(), client)
     except ValueError as exc:
         raise click.UsageError(str(exc)) from exc
-    clients.allow(home(), client)
     _list([client], as_json)
 
 

@@ -19,7 +19,7 @@ import os
 import stat
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, NoReturn
@@ -29,7 +29,7 @@ from bridge.errors import BridgeError, remote_error
 from bridge.sources import Plan, Source, entry_or_reason
 from bridge.sources.files import TICK_NS, Stamp, stamp_of
 from bridge.sources.formats import FORMATS, is_one_folder, members_of
-from bridge.sources.saving import SUFFIXES, path_of, remove, save
+from bridge.sources.saving import SUFFIXES, path_of, prune, remove, save
 from bridge.wire import MAX_NAME
 
 __all__ = ["Directory"]
@@ -48,11 +48,17 @@ _log = logging.getLogger("bridge")
 
 
 class _Place(NamedTuple):
-    """Where something is, and which part of it."""
+    """Where something is, which part of it, and what it is called."""
 
-    path: str
+    path: str  # links are resolved in it: it is for nobody's eyes
+    file: str  # the file's name, with its suffix, or that of a link to it
     member: str
     short: str  # its name where no other file has the same
+
+    @property
+    def full(self) -> str:
+        """Its name where another file has the same but for the suffix."""
+        return f"{self.file}/{self.member}" if self.member else self.file
 
 
 class _File(NamedTuple):
@@ -71,18 +77,6 @@ class _Listing(NamedTuple):
     folders: list[tuple[str, str]]
     singles: list[_File]  # one array or table each: not opened before they are asked for
     several: list[_File]
-
-
-class _Part(NamedTuple):
-    """A name, with and without the suffix of its file."""
-
-    short: str
-    full: str
-    place: _Place
-
-
-def _part(short: str, full: str, path: str, member: str) -> _Part:
-    return _Part(short, full, _Place(path, member, short))
 
 
 class Directory:
@@ -107,11 +101,13 @@ class Directory:
         self._lock = threading.Lock()
         self._walked = -float("inf")
         self._listings: dict[str, _Listing] = {}
-        self._sources: dict[str, tuple[Stamp, dict[str, Source]]] = {}
+        self._sources: dict[tuple[str, str], tuple[Stamp, dict[str, Source]]] = {}
         self._seen: object = None
         self._catalogue: dict[str, _Place] = {}
         self._names: list[str] = []
         self._refused: set[str] = set()
+        self._is_cut = False  # whether it was said that there are too many directories
+        self._made: set[str] = set()  # the directories that were made for names
 
     def names(self) -> list[str]:
         """Return the names of what is there now, sorted."""
@@ -143,13 +139,22 @@ class Directory:
             raise remote_error("unsupported", "one file is served here, not a directory to write into")
         with self._lock:
             self._check_free(name, path_of(self._root, name), sees)
-        save(self._root, name, obj, replacing=self._replacing())
+        try:
+            save(self._root, name, obj, replacing=self._replacing(), made=self._made)
+        except BaseException:
+            with self._lock:
+                prune(self._root, name, self._made)
+            raise
 
     def remove(self, name: str) -> None:
         """Remove the file of a name, if it is an array or table of its own."""
         with self._replacing():
-            if self._top != self._root or not remove(self._root, name):
+            self._walk_now()
+            place = self._catalogue.get(name)
+            link = place.file if place is not None else ""
+            if self._top != self._root or not remove(self._root, name, link=link):
                 raise remote_error("unsupported", f"{name!r} is no file that can be removed by itself")
+            prune(self._root, name, self._made)
 
     @contextlib.contextmanager
     def _replacing(self) -> Iterator[None]:
@@ -158,19 +163,17 @@ class Directory:
             try:
                 yield
             finally:
-                self._walked = -float("inf")
-                self._walk()
+                self._walk_now()
 
     def _check_free(self, name: str, path: Path, sees: Callable[[str], bool]) -> None:
         """Raise `RemoteError` if a file of this name would not be found under it, or would change another."""
         # Two kinds side by side, as after a crash, are served with their suffixes: names of their own.
-        self._walked = -float("inf")
-        self._walk()
+        self._walk_now()
         files = [f"{path}{suffix}" for suffix in SUFFIXES]
         replaced = {file for file in files if not Path(file).is_dir()}
         for served, place in self._catalogue.items():
             if name in (served, place.short) and not (place.path in replaced and sees(served)):
-                by = Path(place.path).name if sees(served) else "another file"
+                by = PurePosixPath(place.file).name if sees(served) else "another file"
                 self._refuse_to_save(name, f"is taken by {by}")
         for folder in path.parents:
             listing = self._listings.get(str(folder))
@@ -187,7 +190,11 @@ class Directory:
 
     def _source(self, name: str) -> Source | None:
         place = self._catalogue.get(name)
-        return None if place is None else self._sources_in(place.path).get(place.member)
+        return None if place is None else self._sources_in(place.path, place.file).get(place.member)
+
+    def _walk_now(self) -> None:
+        self._walked = -float("inf")
+        self._walk()
 
     def _walk(self) -> None:
         """Look at what is there, and make the catalogue anew if it is not the same."""
@@ -195,30 +202,30 @@ class Directory:
             return
         folders = list(self._folders())
         several = [
-            _part(f"{prefix}{file.short}{end}", f"{prefix}{file.name}{end}", file.path, member)
+            _Place(file.path, prefix + file.name, member, f"{prefix}{file.short}{end}")
             for prefix, listing in folders
             for file in listing.several
-            for member in self._sources_in(file.path)
+            for member in self._sources_in(file.path, prefix + file.name)
             for end in [f"/{member}" if member else ""]
         ]
         if self._seen != (folders, several):
             singles = (
-                _part(prefix + short, prefix + name, path, "")
+                _Place(path, prefix + name, "", prefix + short)
                 for prefix, listing in folders
                 for short, name, path in listing.singles
             )
             self._catalogue = self._named([*several, *singles])
             self._names = sorted(self._catalogue)
-            paths = {place.path for place in self._catalogue.values()}
-            self._sources = {path: known for path, known in self._sources.items() if path in paths}
+            files = {(place.path, place.file) for place in self._catalogue.values()}
+            self._sources = {file: known for file, known in self._sources.items() if file in files}
             self._seen = folders, several
         self._walked = time.monotonic()
 
-    def _named(self, parts: list[_Part]) -> dict[str, _Place]:
-        counts = Counter(part.short for part in parts)
+    def _named(self, places: list[_Place]) -> dict[str, _Place]:
+        counts = Counter(place.short for place in places)
         catalogue: dict[str, _Place] = {}
-        for short, full, place in parts:
-            name = short if counts[short] == 1 else full
+        for place in places:
+            name = place.short if counts[place.short] == 1 else place.full
             if name in catalogue:
                 self._refuse(name, "another file has this name")
             elif not name.isprintable() or len(name.encode()) > MAX_NAME:
@@ -227,8 +234,11 @@ class Directory:
                 catalogue[name] = place
         return catalogue
 
-    def _sources_in(self, path: str) -> dict[str, Source]:
-        """Return what is in a file, looked at again if it was written to since; nothing if it is gone."""
+    def _sources_in(self, path: str, file: str) -> dict[str, Source]:
+        """Return what is in a file, looked at again if it was written to since; nothing if it is gone.
+
+        Its errors call it by the name that is given: who sees a link need not see what it leads to.
+        """
         try:
             status = os.lstat(path)
         except OSError:
@@ -238,17 +248,17 @@ class Directory:
         is_folder = stat.S_ISDIR(status.st_mode)
         has_one = _is_single(path) or (is_folder and not path.endswith(".zarr"))
         stamp = (*_NEVER[1:], int(is_folder)) if has_one else stamp_of(status)
-        known = self._sources.get(path)
+        known = self._sources.get((path, file))
         if known is not None and known[0] == stamp:
             return known[1]
         sources: dict[str, Source]
         try:
-            sources = members_of(Path(path), beneath=self._root)
+            sources = members_of(Path(path), beneath=self._root, name=file)
         except BridgeError as exc:
             sources = {"": _Broken(exc)}
         settled = time.time_ns() - status.st_mtime_ns > TICK_NS
         if has_one or (settled and not is_folder):
-            self._sources[path] = stamp, sources
+            self._sources[path, file] = stamp, sources
         return sources
 
     def _folders(self) -> Iterator[tuple[str, _Listing]]:
@@ -259,11 +269,11 @@ class Directory:
             yield "", _Listing(_NEVER, False, [], [file] if single else [], [] if single else [file])
             return
         listings: dict[str, _Listing] = {}
-        pending = [("", str(self._root), frozenset({str(self._root)}))]
-        for _ in range(MAX_FOLDERS):
-            if not pending:
-                break
-            name, folder, above = pending.pop()
+        # Level by level: a deep tree beyond the limit hides none of the names above it.
+        pending = deque([("", str(self._root), frozenset[str]())])
+        room = MAX_FOLDERS - 1
+        while pending:
+            name, folder, above = pending.popleft()
             try:
                 listing = self._listing(folder)
             except OSError:
@@ -276,13 +286,20 @@ class Directory:
                 continue
             prefix = f"{name}/" if name else ""
             yield prefix, listing
-            pending += (
-                (prefix + inner, path, above | {path})
-                for inner, path in listing.folders
-                if path not in above  # a link that goes up
-            )
-        if pending:
-            self._refuse(pending[-1][0], f"there are more than {MAX_FOLDERS} directories")
+            above |= {folder}
+            inside = [
+                (prefix + inner, path, above) for inner, path in listing.folders if path not in above
+            ]
+            pending += inside[:room]
+            if len(inside) > room and not self._is_cut:
+                self._is_cut = True
+                _log.warning(
+                    "more than %d directories are in %s: not served is what is in %r, and in others as deep",
+                    MAX_FOLDERS,
+                    self._root,
+                    inside[room][0][:MAX_NAME],
+                )
+            room = max(0, room - len(inside))
         self._listings = listings
 
     def _listing(self, folder: str) -> _Listing:

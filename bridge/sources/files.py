@@ -66,11 +66,14 @@ class OpenFile:
     beneath
         A directory that the file must not leave: no component of `path` below it may be a symbolic
         link. None for a path that is trusted.
+    name
+        What messages call it; by default the last component of the path. Never the path itself: where that
+        was reached through a link, it holds names that not everybody may know.
 
     Attributes
     ----------
     name : str
-        For messages: its path below `beneath`, or its last component.
+        What messages call it.
     descriptor : int
         The system's, at position 0: everything else is read by offset.
     nbytes : int
@@ -88,8 +91,8 @@ class OpenFile:
         If it is no regular file.
     """
 
-    def __init__(self, path: Path, *, beneath: Path | None = None) -> None:
-        self.name = path.name if beneath is None else path.relative_to(beneath).as_posix()
+    def __init__(self, path: Path, *, beneath: Path | None = None, name: str = "") -> None:
+        self.name = name or path.name
         self.descriptor = _open(path) if beneath is None else _open_beneath(path, beneath)
         status = os.fstat(self.descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -265,13 +268,13 @@ class Folder:
         The directory.
     wanted
         Which files count, by their paths in it.
-    beneath
+    beneath, name
         As for `OpenFile`.
 
     Attributes
     ----------
     name : str
-        For messages.
+        What messages call it.
     stamps : dict
         Of the files, by their paths in the directory, sorted.
     version : str
@@ -285,9 +288,14 @@ class Folder:
     """
 
     def __init__(
-        self, path: Path, *, wanted: Callable[[str], bool] = bool, beneath: Path | None = None
+        self,
+        path: Path,
+        *,
+        wanted: Callable[[str], bool] = bool,
+        beneath: Path | None = None,
+        name: str = "",
     ) -> None:
-        self.name = path.name
+        self.name = name or path.name
         self._is_trusted = beneath is None
         self._path = path
         self._wanted = wanted

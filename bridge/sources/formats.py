@@ -61,14 +61,14 @@ def is_one_folder(path: Path) -> bool:
     return path.suffix == ".zarr" or is_parquet_folder(path)
 
 
-def members_of(path: Path, *, beneath: Path | None = None) -> dict[str, Source]:
+def members_of(path: Path, *, beneath: Path | None = None, name: str = "") -> dict[str, Source]:
     """Return the sources of what is in a file, or in a directory that is a format of its own.
 
     Parameters
     ----------
     path
         Its suffix, in small letters or capitals, says what it is.
-    beneath
+    beneath, name
         As for `OpenFile`.
 
     Returns
@@ -84,38 +84,39 @@ def members_of(path: Path, *, beneath: Path | None = None) -> dict[str, Source]:
     ValueError
         If no format has this suffix.
     """
+    name = name or path.name
     if path.suffix == ".zarr":
-        _check_installed(path, "zarr", "zarr")
-        return _found(path, partial(zarr_members, path, beneath=beneath))
+        _check_installed(name, "zarr", "zarr")
+        return _found(name, partial(zarr_members, path, beneath=beneath, name=name))
     if path.is_dir():
-        return {"": parquet_folder_source(path, beneath=beneath)}
+        return {"": parquet_folder_source(path, beneath=beneath, name=name)}
     row = FORMATS.get(path.suffix.lower())
     if row is None:
         raise ValueError(
-            f"{path.name!r} is not served as a file; files of these kinds are: {', '.join(FORMATS)}"
+            f"{name!r} is not served as a file; files of these kinds are: {', '.join(FORMATS)}"
         )
-    open_file = partial(_open, path, beneath)
+    open_file = partial(_open, path, beneath, name)
     if row.source is not None:
         return {"": row.source(open_file)}
-    _check_installed(path, row.needs, row.extra)
-    return _found(path, partial(row.members, open_file)) if row.members is not None else {}
+    _check_installed(name, row.needs, row.extra)
+    return _found(name, partial(row.members, open_file)) if row.members is not None else {}
 
 
-def _check_installed(path: Path, library: str, extra: str) -> None:
+def _check_installed(name: str, library: str, extra: str) -> None:
     if library and find_spec(library) is None:
-        message = f"{path.name} needs {library}; on the server: pip install 'zbridge[{extra}]'"
+        message = f"{name} needs {library}; on the server: pip install 'zbridge[{extra}]'"
         raise remote_error("failed", message, "ImportError")
 
 
-def _open(path: Path, beneath: Path | None) -> OpenFile:
+def _open(path: Path, beneath: Path | None, name: str) -> OpenFile:
     try:
-        return OpenFile(path, beneath=beneath)
+        return OpenFile(path, beneath=beneath, name=name)
     except (OSError, ValueError) as exc:
-        raise failure_of(path.name, exc) from exc
+        raise failure_of(name, exc) from exc
 
 
-def _found(path: Path, find: Callable[[], dict[str, Source]]) -> dict[str, Source]:
+def _found(name: str, find: Callable[[], dict[str, Source]]) -> dict[str, Source]:
     try:
         return find()
     except OSError as exc:
-        raise failure_of(path.name, exc) from exc
+        raise failure_of(name, exc) from exc

@@ -43,7 +43,7 @@ def is_parquet_folder(path: Path) -> bool:
         return any(_is_part(item) for item in items)
 
 
-def parquet_folder_source(path: Path, *, beneath: Path | None = None) -> Source:
+def parquet_folder_source(path: Path, *, beneath: Path | None = None, name: str = "") -> Source:
     """Return the source of a directory of parquet files, all of which together are one table.
 
     Directories in it that are named as Hive does (``year=2024``) give columns. A column that some
@@ -53,13 +53,13 @@ def parquet_folder_source(path: Path, *, beneath: Path | None = None) -> Source:
     ----------
     path
         The directory.
-    beneath
+    beneath, name
         As for `OpenFile`.
     """
     kept: list[tuple[str, OpenTable]] = []  # the latest version: reading every footer takes time
 
     def open_table() -> OpenTable:
-        folder = Folder(path, wanted=_is_data, beneath=beneath)
+        folder = Folder(path, wanted=_is_data, beneath=beneath, name=name)
         latest = kept[0] if kept else None
         if latest is not None and latest[0] == folder.version:
             return latest[1]
@@ -118,7 +118,7 @@ def _open_folder(folder: Folder, path: Path, beneath: Path) -> OpenTable:
     partitioning = ds.partitioning(pa.schema(keys), flavor="hive") if keys else None
     fragments = [
         _fragment(
-            _ClosedFile(path / name, stamp, beneath),
+            _ClosedFile(path / name, stamp, beneath, f"{folder.name}/{name}"),
             partitioning.parse(name) if partitioning else None,
         )
         for name, stamp in folder.stamps.items()
@@ -130,14 +130,15 @@ def _open_folder(folder: Folder, path: Path, beneath: Path) -> OpenTable:
 class _ClosedFile:
     """A file of a directory of any number: it is open only while a range of it is read."""
 
-    def __init__(self, path: Path, stamp: Stamp, beneath: Path) -> None:
+    def __init__(self, path: Path, stamp: Stamp, beneath: Path, name: str) -> None:
         self.nbytes = stamp[2]
         self._path = path
         self._stamp = stamp
         self._beneath = beneath
+        self._name = name
 
     def read(self, offset: int, nbytes: int) -> bytes:
-        file = OpenFile(self._path, beneath=self._beneath)
+        file = OpenFile(self._path, beneath=self._beneath, name=self._name)
         if file.stamp != self._stamp:
             raise changed(file.name)
         return file.read(offset, nbytes)

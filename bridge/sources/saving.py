@@ -2,7 +2,9 @@
 
 The only place where a peer's text becomes a path. A name is cut into parts that are each plain (`_PART`),
 and the way to the file is walked from the directory downwards, part by part, without following links. The
-file is written under a temporary name, flushed to the disk, and renamed.
+file is written under a temporary name, flushed to the disk, and renamed. What is no file, such as a
+link that the owner made, is never replaced. Directories that were made for a name, as long as this process runs,
+go with the last file in them; those that the owner made stay.
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ import contextlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -20,10 +24,10 @@ import numpy as np
 
 from bridge import codecs
 from bridge.codecs.dtypes import to_wire
-from bridge.errors import EncodeError, an, remote_error
+from bridge.errors import EncodeError, RemoteError, an, remote_error
 from bridge.sources.parquet import PART_PREFIXES
 
-__all__ = ["SUFFIXES", "path_of", "remove", "save"]
+__all__ = ["SUFFIXES", "path_of", "prune", "remove", "save"]
 
 # One part of a name: a letter, digit or underscore, then these and " .-". So no "..", nothing hidden, no
 # separators of any system, and nothing that a shell or a terminal takes for more than a name.
@@ -32,13 +36,17 @@ _PART = re.compile(r"\w[\w .-]*")
 MAX_PART_BYTES: Final = 200
 MAX_PARTS: Final = 16
 TEMPORARY: Final = ".tmp"
+# How often the way to a file is made, where others remove its directories because they are still empty.
+TRIES: Final = 10
 # Written for the same name, one takes the place of the other.
 SUFFIXES: Final = (".npy", ".parquet")
 # A directory that is called so is one table, one group of arrays, or not looked into.
 _MEANS_MORE: Final = (*SUFFIXES, ".zarr", TEMPORARY)
 
 
-def save(root: Path, name: str, obj: Any, *, replacing: AbstractContextManager[object]) -> None:
+def save(
+    root: Path, name: str, obj: Any, *, replacing: AbstractContextManager[object], made: set[str]
+) -> None:
     """Write an array as ``.npy``, or a table as ``.parquet``, to the file of a name.
 
     Parameters
@@ -51,6 +59,8 @@ def save(root: Path, name: str, obj: Any, *, replacing: AbstractContextManager[o
         A numpy array; a DataFrame or an Arrow table, which come back as an Arrow table.
     replacing
         Held while the complete file takes the place of the one before, which may be of the other kind.
+    made
+        The directories that are made for names are added to it, also where this fails: see `prune`.
 
     Raises
     ------
@@ -68,38 +78,86 @@ def save(root: Path, name: str, obj: Any, *, replacing: AbstractContextManager[o
             f"{last[:60]!r} is what a part of a larger table is called; choose another name",
             "ValueError",
         )
-    with _told(name), _folder(root, folders, make=True) as folder:
-        temporary = f"{last}-{secrets.token_hex(8)}{TEMPORARY}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    temporary = f"{last}-{secrets.token_hex(8)}{TEMPORARY}"
+    with _told(name), _new_file(root, folders, temporary, made) as (folder, descriptor):
         try:
-            with os.fdopen(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as file:
+            with os.fdopen(descriptor, "wb") as file:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
             with replacing:
+                before = _files(name, folder)
                 os.rename(temporary, last + suffix, src_dir_fd=folder, dst_dir_fd=folder)
-                for other in SUFFIXES:
-                    if other != suffix:
-                        with contextlib.suppress(FileNotFoundError):
-                            os.unlink(last + other, dir_fd=folder)
+                for old in before:
+                    if old != last + suffix:
+                        _unlink(old, folder)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(temporary, dir_fd=folder)
+                _unlink(temporary, folder)
             raise
         os.fsync(folder)
 
 
-def remove(root: Path, name: str) -> bool:
-    """Remove the file that `save` writes for a name, and return whether there was one."""
-    *folders, last = _parts(name)
-    removed = False
+def remove(root: Path, name: str, *, link: str = "") -> bool:
+    """Remove the file that `save` writes for a name, and return whether there was one.
+
+    Parameters
+    ----------
+    root, name
+        As for `save`.
+    link
+        The name with a suffix, if what is served under it is a link: that may be removed too.
+    """
+    files: list[str] = []
+    folders = _parts(name)[:-1]
     with _told(name), contextlib.suppress(FileNotFoundError), _folder(root, folders) as folder:
-        for suffix in SUFFIXES:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(last + suffix, dir_fd=folder)
-                removed = True
+        files = _files(name, folder, link=link)
+        for file in files:
+            _unlink(file, folder)
         os.fsync(folder)
-    return removed
+    return bool(files)
+
+
+def prune(root: Path, name: str, made: set[str]) -> None:
+    """Remove the directories on the way to a name that were made for names, and are empty now.
+
+    Not to be called by two threads at the same time.
+    """
+    *folders, _ = _parts(name)
+    while folders and (place := "/".join(folders)) in made:
+        # Before: who makes it again in the meantime adds it again.
+        made.discard(place)
+        last = folders.pop()
+        try:
+            with contextlib.suppress(FileNotFoundError), _folder(root, folders) as outer:
+                os.rmdir(last, dir_fd=outer)
+        except (OSError, RemoteError):  # there is something in it, or it is no directory any more
+            made.add(place)
+            return
+
+
+def _files(name: str, folder: int, *, link: str = "") -> list[str]:
+    """Return the files of a name that are there, and may be replaced or removed. Anything else is refused."""
+    last = _parts(name)[-1]
+    files = []
+    for suffix in SUFFIXES:
+        try:
+            mode = os.stat(last + suffix, dir_fd=folder, follow_symlinks=False).st_mode
+        except FileNotFoundError:
+            continue
+        if not (stat.S_ISREG(mode) or (stat.S_ISLNK(mode) and name + suffix == link)):
+            raise remote_error(
+                "unsupported",
+                f"{name!r} cannot be written: {last + suffix} is a link, or no file, and stays; whoever runs "
+                "the server can remove it",
+            )
+        files.append(last + suffix)
+    return files
+
+
+def _unlink(file: str, folder: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(file, dir_fd=folder)
 
 
 def path_of(root: Path, name: str) -> Path:
@@ -145,8 +203,28 @@ def _told(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _folder(root: Path, folders: list[str], *, make: bool = False) -> Iterator[int]:
-    """Open the directory at the end of a way without links, and give its descriptor."""
+def _new_file(root: Path, folders: list[str], name: str, made: set[str]) -> Iterator[tuple[int, int]]:
+    """Make a file at the end of a way, and give the descriptors of its directory and of the file."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    for left in reversed(range(TRIES)):
+        with contextlib.ExitStack() as stack:
+            try:
+                folder = stack.enter_context(_folder(root, folders, made))
+                descriptor = os.open(name, flags, 0o666, dir_fd=folder)
+            except FileNotFoundError:  # a directory was removed while it was empty
+                if not left:
+                    raise
+                continue
+            yield folder, descriptor
+            return
+
+
+@contextlib.contextmanager
+def _folder(root: Path, folders: list[str], made: set[str] | None = None) -> Iterator[int]:
+    """Open the directory at the end of a way without links, and give its descriptor.
+
+    With `made`, directories that are not there are made, and added to it.
+    """
     if os.open not in os.supports_dir_fd:  # Windows: there is no way down that nobody can redirect
         raise remote_error(
             "unsupported", "this server's system has no safe way to write into directories"
@@ -154,10 +232,11 @@ def _folder(root: Path, folders: list[str], *, make: bool = False) -> Iterator[i
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for folder in folders:
-            if make:
+        for place, folder in zip(accumulate(folders, lambda *way: "/".join(way)), folders, strict=True):
+            if made is not None:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(folder, dir_fd=descriptor)
+                    made.add(place)
                     os.fsync(descriptor)
             try:
                 inner = os.open(folder, flags, dir_fd=descriptor)

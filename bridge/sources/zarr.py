@@ -25,24 +25,30 @@ CODECS = frozenset(
 )  # fmt: skip
 
 
-def zarr_members(path: Path, *, beneath: Path | None = None) -> dict[str, Source]:
+def zarr_members(path: Path, *, beneath: Path | None = None, name: str = "") -> dict[str, Source]:
     """Return the sources of the arrays in a zarr directory, by their paths in it: "" is the directory.
 
     Parameters
     ----------
     path
         The directory.
-    beneath
+    beneath, name
         As for `OpenFile`.
     """
     places = sorted(_arrays(path, ""))
-    return {place: ArrayReader(partial(_open_array, path / place, beneath)) for place in places}
+    name = name or path.name
+    return {
+        place: ArrayReader(
+            partial(_open_array, path / place, beneath, f"{name}/{place}".removesuffix("/"))
+        )
+        for place in places
+    }
 
 
-def _open_array(path: Path, beneath: Path | None) -> OpenArray:
+def _open_array(path: Path, beneath: Path | None, name: str) -> OpenArray:
     import zarr
 
-    folder = Folder(path, beneath=beneath)
+    folder = Folder(path, beneath=beneath, name=name)
     with reading(folder):
         array = zarr.open_array(path, mode="r")
         unknown = set(_codecs(array.metadata.to_dict())) - CODECS

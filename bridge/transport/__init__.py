@@ -8,7 +8,7 @@ lost. Both move lists of frames and look into none of them. Errors of ZeroMQ lea
 
 from __future__ import annotations
 
-from bridge.transport.address import DEFAULT_PORT, DEFAULT_URL, with_default_port
+from bridge.transport.address import DEFAULT_PORT, DEFAULT_URL, one_form, with_default_port
 from bridge.transport.curve import Curve, Gate, KeyPair, new_key_pair
 from bridge.transport.link import Link, Unreachable
 from bridge.transport.listener import Envelope, Listener
@@ -24,5 +24,6 @@ __all__ = [
     "Listener",
     "Unreachable",
     "new_key_pair",
+    "one_form",
     "with_default_port",
 ]

@@ -47,6 +47,27 @@ def under_way(server):
     return len(server._service._inbox)
 
 
+# ── where it goes ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_of_two_directories_the_one_that_has_a_name_is_written_to(server, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        server.mount(folder)
+    np.save(first / "a.npy", np.zeros(3))
+    np.save(second / "b.npy", np.zeros(3))
+    with bridge.connect(server.url) as b:
+        for name in ("a", "b", "new"):
+            b.put(name, np.ones(3))
+            np.testing.assert_array_equal(b.read(name), np.ones(3))
+        assert {path.name for path in first.iterdir()} == {"a.npy", "new.npy"}
+        assert {path.name for path in second.iterdir()} == {"b.npy"}
+        for name in ("b", "new", "a"):
+            del b[name]
+        assert list(b) == []
+
+
 # ── who may write ─────────────────────────────────────────────────────────────────────────────────
 
 

@@ -111,6 +111,9 @@ def test_who_is_denied_is_not_in_the_list(run, who):
         f"keys allow {KEY} --requests-per-second nan",
         f"keys allow {KEY} --bytes-in-flight 0",
         f"keys allow {KEY} --name 'a\nb'",
+        f"keys allow {KEY} --bytes-in-flight {'9' * 60}",
+        f"keys allow {KEY} --only 'run\udcff*'",
+        f"keys allow {KEY} --only 'a\nb'",
         "trust tcp://lab:5555",
         f"trust ipc:///tmp/s {KEY}",
         f"trust ssh://lab {KEY}",
@@ -122,6 +125,22 @@ def test_what_makes_no_sense_changes_nothing(run, home, line):
     with pytest.raises(click.ClickException):
         run(line)
     assert not list(home.glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (f"--bytes-in-flight {'9' * 60}", "cannot be kept in a file: .* 60 digits"),
+        ("--only 'run\udcff*'", r"the pattern 'run\\udcff\*' is not printable"),
+    ],
+)
+def test_what_cannot_be_read_again_locks_nobody_out(run, home, more, why):
+    run(f"keys allow {KEY} --name ada")
+    with pytest.raises(click.UsageError, match=why):
+        run(f"keys allow {OTHER} {more}")
+    assert clients.authorized(home).keys() == {KEY}
+    run(f"keys allow {OTHER}")
+    assert clients.authorized(home).keys() == {KEY, OTHER}
 
 
 @pytest.mark.parametrize(

@@ -79,10 +79,66 @@ def test_a_server_that_is_known_is_asked_for_its_key(home):
     keys.trust(home, "tcp://lab:5555", KEY)
     assert reach("lab").address == f"bridge://{KEY}@lab:5555"
     assert reach("lab", KEY).address == f"bridge://{KEY}@lab:5555"
-    assert reach("LAB").address == f"bridge://{KEY}@LAB:5555"
+    assert reach("LAB").address == f"bridge://{KEY}@lab:5555"
     assert reach("lab:6000").address == "tcp://lab:6000"
     with pytest.raises(TransportError, match="the key of tcp://lab:5555 has changed"):
         reach("lab", OTHER)
+
+
+@pytest.mark.parametrize(
+    ("known", "spelling"),
+    [
+        ("tcp://lab:5555", "LAB"),
+        ("tcp://lab:5555", "tcp://Lab:05555"),
+        ("tcp://LAB:0005555", "lab"),
+        ("tcp://127.0.0.1:5555", "127.0.0.1:0000000005555"),
+        ("tcp://127.0.0.1:5555", "[127.0.0.1]"),
+        ("tcp://127.0.0.1:5555", "[::ffff:127.0.0.1]:5555"),
+        ("tcp://127.0.0.1:5555", "tcp://[::FFFF:7f00:1]"),
+        ("tcp://[::1]:5555", "tcp://::1:5555"),
+        ("tcp://[::1]:5555", "[0:0:0::0001]:05555"),
+        ("tcp://[fe80::1%eth0]:5555", "[FE80:0::1%eth0]"),
+    ],
+)
+def test_a_server_that_is_known_is_asked_for_its_key_however_its_address_is_written(
+    home, known, spelling
+):
+    keys.trust(home, known, KEY)
+    assert keys.known_server(home, spelling) == KEY
+    way = reach(spelling)
+    assert way.security == "encrypted, by keys"
+    assert way.address == reach(known).address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.1", "0x7f.1", "0x7f000001", "2130706433", "0177.0.0.1", "127.0.0.01", "127.0.0.1."),
+        *("lab.", "lab..net", "lab%lo", "127.0.0.1%lo", "[::1%lo]", "[fe80::1%02]", "[lab]", "a b", ""),
+        *(
+            "tcp://127.0.0.1:0;127.0.0.1:5555",
+            "127.0.0.1:0;lab",
+            "tcp://lab/:5555",
+            "me@lab",
+            "l\u212aab",
+        ),
+        *("lab:0", "lab:", "lab:*", "lab:+5555", "lab: 5555", "lab:5555x", "lab:-1", "lab:0x15b3"),
+        *("lab:\u0665\u0665\u0665\u0665", f"lab:{'0' * 5000}", f"lab:{'9' * 5000}"),
+    ],
+)
+def test_a_spelling_that_could_be_of_a_server_that_is_known_is_refused(home, address):
+    for given in (address, f"bridge://{KEY}@{address.removeprefix('tcp://') or '@'}"):
+        with pytest.raises(
+            TransportError, match=r"is not an address|ports are 1 to|has no|no public key"
+        ):
+            reach(given)
+
+
+def test_an_address_that_is_known_by_two_keys_is_told(home):
+    (home / "known_servers").write_text(f"tcp://LAB:05555 {KEY}\ntcp://lab:5555 {OTHER}\n")
+    (home / "known_servers").chmod(0o600)
+    with pytest.raises(TransportError, match=r"line 2 of .*known_servers is wrong.* has another key"):
+        reach("lab")
 
 
 def test_a_secret_key_that_others_can_read_is_not_used(home):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 import zmq
 
 import bridge
@@ -35,6 +36,31 @@ def test_a_server_is_a_mapping_of_names(server):
     assert "b" not in server
     with pytest.raises(KeyError):
         server["b"]
+
+
+def test_a_server_is_itself_whatever_it_serves(server):
+    for one in (server, bridge.Service()):
+        other = bridge.Service()
+        assert one
+        assert one != other
+        assert len({one, other, one}) == 2
+
+
+def test_what_cannot_be_deleted_by_its_name_is_told_where_it_belongs(server, tmp_path):
+    np.save(tmp_path / "wave.npy", np.arange(3))
+    server.mount(tmp_path, prefix="run/")
+    server["set"] = xr.Dataset({"a": ("t", np.arange(3))})
+    for name, why in (
+        ("run/wave", "'run/wave' is a file in a mounted directory; remove the file"),
+        ("set/a", "'set/a' is a part of 'set'; delete that, as a whole"),
+    ):
+        assert name in server
+        with pytest.raises(ValueError, match=why):
+            del server[name]
+    for unknown in ("run/wav", 1):
+        with pytest.raises(KeyError, match="here; "):
+            del server[unknown]
+    assert (tmp_path / "wave.npy").exists()
 
 
 def test_what_cannot_be_sent_is_refused_and_what_was_served_stays(server):

@@ -22,7 +22,7 @@ import zarr
 from bridge import codecs
 from bridge.codecs import BufferReader
 from bridge.errors import BridgeError, RemoteError
-from bridge.sources import directory, entry_or_reason
+from bridge.sources import Plan, directory, entry_or_reason
 from bridge.sources.choose import source_of
 from bridge.sources.directory import Directory
 from tests.check import check_source, read_source, whole
@@ -230,6 +230,70 @@ def test_a_link_that_takes_the_place_of_a_file_or_directory_is_not_followed(tmp_
     assert catalogue.names() == []
 
 
+@pytest.mark.parametrize(
+    "suffix", ["npy", "npz", "parquet", "arrow", "csv", "h5", "nc", "zarr", "folder"]
+)
+def test_an_error_names_the_link_that_was_asked_for_and_not_where_it_leads(
+    suffix: str, tmp_path: Path
+) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "run").mkdir()
+    kind = {"folder": "parquet"}.get(suffix, suffix)
+    secret = tmp_path / f"private/secret.{kind}"
+    if suffix == "zarr":
+        zarr.create_array(secret, data=np.ones(3))
+        (secret / "zarr.json").write_text("{}")
+    elif suffix == "folder":
+        secret.mkdir()
+        (secret / "0.parquet").write_bytes(b"broken")
+    else:
+        secret.write_bytes(b"a,b\n1\n")
+    (tmp_path / f"run/link.{kind}").symlink_to(f"../private/secret.{kind}")
+    (tmp_path / "way").symlink_to("private")
+    catalogue = Directory(tmp_path)
+    for name, file in (("run/link", f"run/link.{kind}"), ("way/secret", f"way/secret.{kind}")):
+        source = catalogue.find(name)
+        assert source is not None
+        with pytest.raises(BridgeError, match="cannot be read") as failure:
+            source.plan(None, BufferReader(()), None)
+        for said in (entry(catalogue, name)["error"], str(failure.value)):
+            assert file in said
+            assert "private" not in said
+
+
+@pytest.mark.parametrize("suffix", ["npy", "parquet"])
+def test_that_a_file_was_changed_is_said_with_the_name_of_the_link(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    path = tmp_path / f"private/secret.{suffix}"
+    WRITERS[suffix](path, 1)
+    (tmp_path / f"link.{suffix}").symlink_to(f"private/secret.{suffix}")
+    source = Directory(tmp_path).find("link")
+    assert source is not None
+    plan = source.plan(None, BufferReader(()), None)
+    os.truncate(path, 5000)
+    with pytest.raises(RemoteError) as failure:
+        codecs.decode(*_whole_of(plan))
+    assert failure.value.code == "changed"
+    assert str(failure.value).startswith(f"link.{suffix} was changed")
+
+
+def _whole_of(plan: Plan) -> tuple[dict[str, Any], list[Any]]:
+    descriptor, buffers = plan.encode()
+    return descriptor, [bytes(buffer[:]) for buffer in buffers]
+
+
+def test_a_link_that_leads_elsewhere_gives_what_it_leads_to_now(tmp_path: Path) -> None:
+    for name, values in (("a", np.zeros(2)), ("b", np.ones(3))):
+        np.save(tmp_path / f"{name}.npy", values)
+    (tmp_path / "link.npy").symlink_to("a.npy")
+    catalogue = Directory(tmp_path)
+    assert read(catalogue, "link").tolist() == [0, 0]
+    (tmp_path / "link.npy").unlink()
+    (tmp_path / "link.npy").symlink_to("b.npy")
+    assert catalogue.names() == ["a", "b", "link"]
+    assert read(catalogue, "link").tolist() == [1, 1, 1]
+
+
 def test_links_inside_a_directory_that_is_one_table_or_array_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "secret.npy", np.ones(3))
     pq.write_table(pa.table({"a": [1]}), tmp_path / "secret.parquet")
@@ -289,6 +353,25 @@ WRITERS = {
     "csv": lambda path, n: path.write_text("x\n" + f"{n}\n" * 20_000),
     "h5": write_hdf5,
 }
+
+
+def test_many_directories_hide_no_names_that_are_less_deep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(directory, "MAX_FOLDERS", 10)
+    for folder in ("lab", *(f"zoo/{n}/d/d" for n in range(5))):
+        (tmp_path / folder).mkdir(parents=True)
+        np.save(tmp_path / folder / "x.npy", np.ones(3))
+    catalogue = Directory(tmp_path)
+    with caplog.at_level(logging.WARNING, "bridge"):
+        for _ in range(2):
+            assert catalogue.names() == ["lab/x"]
+    (warning,) = caplog.messages
+    assert "more than 10 directories" in warning
+    assert "'zoo/2/d'" in warning
+    shutil.rmtree(tmp_path / "zoo/0")
+    shutil.rmtree(tmp_path / "zoo/1")
+    assert catalogue.names() == ["lab/x", "zoo/2/d/d/x"]
 
 
 @pytest.mark.parametrize("suffix", WRITERS)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -309,18 +310,52 @@ def test_links_are_not_followed(directory: Directory, root: Path, tmp_path: Path
         assert refused.value.code == "bad_request"
         with pytest.raises(RemoteError):
             directory.remove(name)
-    (root / "link.npy").symlink_to(outside / "x.npy")
-    (root / "dangling.npy").symlink_to(outside / "nothing.npy")
-    (root / "table.npy").symlink_to(outside / "x.npy")
-    directory.save("link", np.ones(3))
-    directory.save("dangling", np.ones(3))
-    directory.save("table", pa.table({"a": [1]}))
-    (root / "gone.npy").symlink_to(outside / "x.npy")
-    directory.remove("gone")
     assert files(outside) == ["x.npy"]
-    assert np.load(outside / "x.npy").tolist() == [0, 0]
-    assert not (root / "link.npy").is_symlink()
-    assert directory.names() == ["current/x", "dangling", "link", "run/x", "table"]
+    assert directory.names() == ["current/x", "run/x"]
+
+
+def test_what_is_not_served_is_neither_replaced_nor_removed(
+    directory: Directory, root: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "x.npy"
+    np.save(outside, np.zeros(2))
+    (root / "link.npy").symlink_to(outside)
+    (root / "dangling.parquet").symlink_to(tmp_path / "nothing.parquet")
+    os.mkfifo(root / "pipe.npy")
+    for name in ("link", "dangling", "pipe"):
+        for attempt in (
+            partial(directory.save, name, np.ones(3)),
+            partial(directory.save, name, pa.table({"a": [1]})),
+            partial(directory.remove, name),
+        ):
+            with pytest.raises(RemoteError, match="is a link, or no file, and stays") as refused:
+                attempt()
+            assert refused.value.code == "unsupported"
+    # One file of the two that a name may have.
+    (root / "served.csv").write_text("a\n1\n")
+    (root / "served.npy").symlink_to(outside)
+    with pytest.raises(RemoteError, match="'served' cannot be written"):
+        directory.remove("served")
+    assert (root / "link.npy").is_symlink()
+    assert (root / "served.npy").is_symlink()
+    assert files(root) == ["dangling.parquet", "link.npy", "pipe.npy", "served.csv", "served.npy"]
+    assert np.load(outside).tolist() == [0, 0]
+
+
+def test_a_link_that_is_served_may_be_removed(directory: Directory, root: Path) -> None:
+    directory.save("x", np.ones(3))
+    (root / "link.npy").symlink_to("x.npy")
+    directory.remove("link")
+    assert files(root) == ["x.npy"]
+
+
+def test_who_would_replace_a_link_is_not_told_where_it_leads(directory: Directory, root: Path) -> None:
+    (root / "private").mkdir()
+    np.save(root / "private/secret.npy", np.ones(3))
+    (root / "link.npy").symlink_to("private/secret.npy")
+    with pytest.raises(RemoteError, match=r"'link' is taken by link\.npy; choose another name"):
+        directory.save("link", np.zeros(3), lambda name: name == "link")
+    assert directory.names() == ["link", "private/secret"]
 
 
 def test_a_way_that_leads_through_a_file_is_refused(directory: Directory, root: Path) -> None:
@@ -400,6 +435,32 @@ def test_what_is_removed_is_gone_and_the_rest_stays(directory: Directory, root: 
             directory.remove(name)
     directory.remove("x")
     assert directory.names() == ["many/a"]
+
+
+def test_directories_that_were_made_for_a_name_go_with_it_and_those_of_the_owner_stay(
+    directory: Directory, root: Path
+) -> None:
+    (root / "owner").mkdir()
+    for name in ("a/b/c/x", "a/b/y", "owner/z", "owner/deep/z"):
+        directory.save(name, np.ones(3))
+    directory.remove("a/b/c/x")
+    directory.remove("owner/deep/z")
+    assert files(root) == ["a", "a/b", "a/b/y.npy", "owner", "owner/z.npy"]
+    (root / "a/notes.txt").write_text("the owner's")
+    for name in ("a/b/y", "owner/z"):
+        directory.remove(name)
+    assert files(root) == ["a", "a/notes.txt", "owner"]
+    directory.save("a/b/y", np.ones(3))
+    assert directory.names() == ["a/b/y"]
+
+
+def test_a_put_that_fails_leaves_no_directories(directory: Directory, root: Path) -> None:
+    directory.save("a/x", np.ones(3))
+    with files_of_at_most(100), pytest.raises(RemoteError, match="cannot be written"):
+        directory.save("a/b/c/x", LARGE)
+    with files_of_at_most(100), pytest.raises(RemoteError, match="cannot be written"):
+        directory.save("b/c/x", LARGE)
+    assert files(root) == ["a", "a/x.npy"]
 
 
 def test_into_a_file_nothing_is_written(root: Path) -> None:
@@ -548,3 +609,18 @@ def test_of_writers_of_both_kinds_one_wins_whole_and_the_name_is_always_there(
     (name,) = files(root)
     assert name in ("x.npy", "x.parquet")
     assert number_of(read(directory, "x")) == 24
+
+
+def test_a_put_makes_the_directories_again_that_others_remove_at_the_same_time(
+    directory: Directory, root: Path
+) -> None:
+    def come_and_go(name: str) -> None:
+        for n in range(25):
+            directory.save(name, np.full(3, n))
+            assert read(directory, name).tolist() == [n] * 3
+            directory.remove(name)
+
+    with ThreadPoolExecutor(4) as pool:
+        for one in [pool.submit(come_and_go, f"a/b/c/{name}") for name in ("w", "x", "y", "z")]:
+            one.result()
+    assert files(root) == []

@@ -3,8 +3,8 @@
 The only place where a peer's text becomes a path. A name is cut into parts that are each plain (`_PART`),
 and the way to the file is walked from the directory downwards, part by part, without following links. The
 file is written under a temporary name, flushed to the disk, and renamed. What is no file, such as a
-link that the owner made, is never replaced. Directories that were made for a name, as long as this process runs,
-go with the last file in them; those that the owner made stay.
+link that the owner made, is never replaced. Directories that this process made for a name go with the last file
+in them; those that the owner made stay.
 """
 
 from __future__ import annotations

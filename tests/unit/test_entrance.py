@@ -17,7 +17,7 @@ KEY = "5e" * 32
 
 def ask(entrance, user, *, address="10.0.0.7", unsent=0, timers=None):
     envelope = Envelope([b"connection"], address, user)
-    return entrance.turn(envelope, lambda user: unsent, timers or Timers())
+    return entrance.turn(envelope, lambda user: unsent, Timers() if timers is None else timers)
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 The only place where a peer's text becomes a path. A name is cut into parts that are each plain (`_PART`),
 and the way to the file is walked from the directory downwards, part by part, without following links. The
-file is written under a temporary name, flushed to the disk, and renamed. What is no file, such as a
-link that the owner made, is never replaced. Directories that this process made for a name go with the last file
-in them; those that the owner made stay.
+file is written under a temporary name, flushed to the disk, and renamed. What is no file, such as a link
+that the owner made, is never replaced. Directories that were made for a name since this process was started go
+with the last file in them; those that the owner made stay.
 """
 
 from __future__ import annotations
@@ -124,10 +124,12 @@ def prune(root: Path, name: str, made: set[str]) -> None:
     Not to be called by two threads at the same time.
     """
     *folders, _ = _parts(name)
-    while folders and (place := "/".join(folders)) in made:
-        # Before: who makes it again in the meantime adds it again.
-        made.discard(place)
+    while folders:
+        place = "/".join(folders)
         last = folders.pop()
+        if place not in made:  # if it is there, it keeps those above it from being removed
+            continue
+        made.discard(place)  # before: who makes it again in the meantime adds it again
         try:
             with contextlib.suppress(FileNotFoundError), _folder(root, folders) as outer:
                 os.rmdir(last, dir_fd=outer)

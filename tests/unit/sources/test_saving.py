@@ -26,7 +26,7 @@ from numpy.lib.recfunctions import repack_fields
 from bridge.errors import BridgeError, EncodeError, RemoteError
 from bridge.remote.frame import frame_of
 from bridge.sources.directory import Directory
-from bridge.sources.saving import MAX_PART_BYTES, MAX_PARTS
+from bridge.sources.saving import MAX_PART_BYTES, MAX_PARTS, prune
 from tests.check import difference, read_source
 from tests.samples import arrays, tables
 
@@ -461,6 +461,14 @@ def test_a_put_that_fails_leaves_no_directories(directory: Directory, root: Path
     with files_of_at_most(100), pytest.raises(RemoteError, match="cannot be written"):
         directory.save("b/c/x", LARGE)
     assert files(root) == ["a", "a/x.npy"]
+
+
+def test_of_a_way_that_was_made_in_part_nothing_stays(root: Path) -> None:
+    (root / "owner/a/b").mkdir(parents=True)
+    made = {"owner/a", "owner/a/b"}
+    prune(root, "owner/a/b/c/d/x", made)
+    assert files(root) == ["owner"]
+    assert not made
 
 
 def test_into_a_file_nothing_is_written(root: Path) -> None:

@@ -295,7 +295,7 @@ class Client(_Face):
 def _in_threads(threads: DaemonThreads) -> Run:
     """Return what calls functions in threads, and gives them up where its task is cancelled."""
 
-    async def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def run(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         gave_up = threading.Event()
         future = threads.submit(given_up_by, gave_up, function, *args, **kwargs)
         ended = asyncio.wrap_future(future)

@@ -26,7 +26,7 @@ class Cancelled(Exception):
 
 
 def given_up_by(
-    event: threading.Event, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    event: threading.Event, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
     """Call a function that ends with `Cancelled` soon after the event is set, if it waits for a server."""
     token = _given_up.set(event)

@@ -106,6 +106,18 @@ def test_what_the_client_does_is_done_when_it_is_awaited(server):
     run(server, task)
 
 
+def test_an_argument_may_be_called_as_ours_are(server):
+    def named(event: int = 0, function: int = 0, method: int = 0):
+        return [event, function, method]
+
+    server.query(named)
+
+    async def task(b):
+        return [await b.call("named", **{name: 1}) for name in ("event", "function", "method")]
+
+    assert run(server, task) == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
 def test_a_connection_that_was_not_awaited_says_so():
     with pytest.raises(AttributeError, match="no 'read' before the connection is made; await it first"):
         aio.connect("tcp://127.0.0.1:1").read("x")  # type: ignore[attr-defined]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 import bridge
 from bridge.cli import files
-from bridge.cli.echo import echo, echo_data, echo_json
+from bridge.cli.echo import DataStream, echo, echo_json
 from bridge.cli.options import command, json_option, name_argument, output_options, url_option
 from bridge.cli.syntax import column_finder, parse_filter
 
@@ -131,9 +130,9 @@ def save(b: bridge.Client, value: Any, output: str, form: str | None, as_json: b
     form = files.form_for(output, form, is_array=is_array)
     value = np.asarray(value) if is_array else value
     if output == "-" and sys.stdout.isatty():  # CSV, as the others are refused there
-        shown = io.BytesIO()
+        shown = DataStream()
         files.write(value, form, shown)
-        echo_data(shown.getvalue().decode(), nl=False)
+        shown.flush()
         return
     if output == "-":
         files.write(value, form, sys.stdout.buffer)
@@ -210,7 +209,7 @@ def _look_at_array(
     import numpy as np
 
     from bridge.cli import show
-    from bridge.display import shape_text, text
+    from bridge.display import lines, shape_text, text
 
     first = handle.read(show.first_items(handle.shape, index))
     nbytes = math.prod(shape) * handle.dtype.itemsize
@@ -219,7 +218,7 @@ def _look_at_array(
         echo_json({"name": handle.name, **facts, "first": show.plain(first)})
         return
     echo(f"{text(handle.name)}: {show.array_text(handle.dtype, shape, nbytes)}")
-    echo(str(first))
+    echo(lines(first))
     if np.shape(first) != shape:
         echo(f"… the first {shape_text(np.shape(first))}")
 
@@ -232,10 +231,10 @@ def _look_at_table(table: bridge.RemoteTable, as_json: bool) -> None:
         first = table.head(show.ROWS).read()
     except bridge.EncodeError:  # rows from the end, or with a step
         first = table.read()[: show.ROWS]
-    dtypes = {str(label): str(dtype) for label, dtype in table.dtypes.items()}
+    dtypes = {text(label): str(dtype) for label, dtype in table.dtypes.items()}
     if as_json:
         facts = {"kind": "table", "rows": table.num_rows, "columns": dtypes}
-        echo_json({"name": table.name, **facts, "first": show.rows_of(first)})
+        echo_json({"name": table.name, **facts, "first": show.plain(first)})
         return
     are_all = len(first) < show.ROWS if table.num_rows is None else len(first) == table.num_rows
     rows = len(first) if are_all else table.num_rows

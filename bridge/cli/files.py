@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -90,8 +90,8 @@ def receive_array(handle: RemoteArray, index: Any, shape: tuple[int, ...], path:
         values.flush()
 
 
-def write(value: Any, form: str, stream: BinaryIO) -> None:
-    """Write an array or a table in one of the `FORMS`."""
+def write(value: Any, form: str, stream: Any, *, header: bool = True) -> None:
+    """Write an array or a table in one of the `FORMS`; CSV, also as text, or without its header."""
     with _shown_as(f"{an(type(value).__name__)} cannot be written as {form}"):
         if form == "npy":
             from numpy.lib import format as npy
@@ -100,7 +100,7 @@ def write(value: Any, form: str, stream: BinaryIO) -> None:
             npy.write_array(SimpleNamespace(write=stream.write), value, allow_pickle=False)
         elif form == "csv":
             frame = _frame(value)
-            frame.to_csv(stream, index=not _is_row_numbers(frame.index))
+            frame.to_csv(stream, header=header, index=not _is_row_numbers(frame.index))
         elif form == "parquet":
             from pyarrow import parquet
 
@@ -166,6 +166,8 @@ def _table(value: Any) -> pa.Table:
         return value
     if isinstance(value, pa.RecordBatch):
         return pa.Table.from_batches([value])
+    if isinstance(value, pa.Array | pa.ChunkedArray):
+        return pa.table({"values": value})
     return pa.Table.from_pandas(_frame(value))
 
 
@@ -176,7 +178,9 @@ def _frame(value: Any) -> pd.DataFrame:
 
     if isinstance(value, pd.DataFrame):
         return value
-    return value.to_frame() if isinstance(value, pd.Series) else frame_of(value)
+    if isinstance(value, pd.Series | pd.Index):
+        return value.to_frame()
+    return frame_of(_table(value))
 
 
 def _is_row_numbers(index: pd.Index[Any]) -> bool:
@@ -194,5 +198,14 @@ def _shown_as(what: str) -> Iterator[None]:
     except (bridge.BridgeError, BrokenPipeError):
         raise
     # Those of pyarrow are among these.
-    except (OSError, ValueError, TypeError, NotImplementedError) as exc:
-        raise click.ClickException(f"{what}: {exc}") from exc
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        LookupError,
+        NotImplementedError,
+        MemoryError,
+        RecursionError,
+    ) as exc:
+        raise click.ClickException(f"{what}: {str(exc) or type(exc).__name__}") from exc

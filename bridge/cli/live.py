@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import click
 
 import bridge
 from bridge.cli import files
-from bridge.cli.echo import echo, echo_data, echo_json, json_text
+from bridge.cli.echo import DataStream, echo, echo_json, json_pieces
 from bridge.cli.fetch import save, verb_for
 from bridge.cli.options import command, json_option, name_argument, output_options, url_option
 from bridge.cli.syntax import parse_arguments
@@ -92,7 +91,7 @@ def follow(name: str, start: str, url: str | None, as_json: bool) -> None:
     """
     if start not in ("begin", "end") and not start.isdecimal():
         raise click.UsageError(f"--start is {start!r}; give begin, end or the number of a row")
-    header = ""
+    header: list[str] = []
     with bridge.connect(url) as b:
         handle = b[name]
         if not isinstance(handle, bridge.RemoteChannel):
@@ -112,24 +111,28 @@ def _print(value: Any, as_json: bool) -> None:
         echo(show.text(value))
 
 
-def _print_rows(rows: Any, header: str, as_json: bool) -> str:
-    """Print a run of rows, and of a table its header if that is another than before; return the header."""
+def _print_rows(rows: Any, header: list[str], as_json: bool) -> list[str]:
+    """Print a run of rows, and of a table its header if that is another than before; return the header.
+
+    Row by row: many may have one long value, which came once.
+    """
     from bridge.cli import show
 
-    listed = show.rows_of(rows)
-    listed = show.plain(rows) if listed is None else listed
-    if not isinstance(listed, list):
-        raise bridge.WireError(
-            f"the rows of the channel came as {an(type(rows).__name__)}; expected a table, an array or a list"
-        )
-    if as_json:
-        echo_data("\n".join(map(json_text, listed)))
+    stream = DataStream()
+    is_table = hasattr(rows, "columns") or hasattr(rows, "column_names")
+    if as_json or not is_table:
+        listed = show.rows_of(rows)
+        if listed is None:
+            raise bridge.WireError(
+                f"the rows of the channel came as {an(type(rows).__name__)}; expected a table, an array "
+                "or a list"
+            )
+        for row in listed:
+            stream.writelines(json_pieces(row) if as_json else [str(row)])
+            stream.write("\n")
+        stream.flush()
         return header
-    if not (hasattr(rows, "columns") or hasattr(rows, "column_names")):
-        echo_data("\n".join(map(str, listed)))
-        return header
-    stream = io.BytesIO()
-    files.write(rows, "csv", stream)
-    first, _, rest = stream.getvalue().decode().partition("\n")
-    echo_data(rest if first == header else f"{first}\n{rest}", nl=False)
-    return first
+    names = show.header_of(rows)
+    files.write(rows, "csv", stream, header=names != header)
+    stream.flush()
+    return names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, time
 from decimal import Decimal
 from itertools import chain
@@ -19,7 +19,7 @@ from bridge.errors import BridgeError, an
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["array_text", "first_items", "plain", "rows_of", "text"]
+__all__ = ["array_text", "first_items", "header_of", "plain", "rows_of", "text"]
 
 # Rows and columns of a table that are shown.
 ROWS = 10
@@ -27,6 +27,11 @@ COLUMNS = 20
 # Items of an array that are shown, along each axis and in all.
 ITEMS_PER_AXIS = 8
 ITEMS = 1000
+# Values in JSON, of which each takes some 100 bytes, and for how many a row of a table counts beside its own.
+CELLS = 2**24
+ROW = 8
+# Characters in the names of columns.
+NAMES = 2**24
 
 
 def text(value: Any) -> str:
@@ -58,16 +63,43 @@ def plain(value: Any) -> Any:
     What JSON has nothing for is text. Tables are lists of rows.
     """
     with _showing(value, "be printed as JSON"):
-        return _plain(value)
+        return _plain(value, _Room())
 
 
-def rows_of(value: Any) -> list[Any] | None:
-    """Return the rows of a table as dicts, the items of an array as lists, or None of anything else."""
+def rows_of(value: Any) -> Iterator[Any] | None:
+    """Return the rows of a table as dicts, the items of an array or a list, or None of anything else."""
     with _showing(value, "be printed as JSON"):
-        return _rows_of(value)
+        room = _Room()
+        is_list = isinstance(value, list | tuple)
+        rows = (_plain(row, room) for row in value) if is_list else _rows_of(value, room)
+        return _each(value, rows) if isinstance(rows, list | Iterator) else None
 
 
-def _plain(value: Any) -> Any:
+def _each(value: Any, rows: Iterable[Any]) -> Iterator[Any]:
+    with _showing(value, "be printed as JSON"):
+        yield from rows
+
+
+def header_of(table: Any) -> list[str]:
+    """Return what the columns of a table are called, those of its index too."""
+    with _showing(table, "be printed"):
+        frame: Any = _as_frame(table)
+        return [*map(str, frame.index.names), *_names(frame)]
+
+
+class _Room:
+    """How much more there may be in a value that is printed as JSON."""
+
+    def __init__(self) -> None:
+        self._left = CELLS
+
+    def take(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise ValueError(f"it has more than {CELLS:,} values")
+
+
+def _plain(value: Any, room: _Room) -> Any:
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):
@@ -76,18 +108,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, room) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
+        return [_plain(item, room) for item in value]
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, complex):
-        return [_plain(value.real), _plain(value.imag)]
+        return [_plain(value.real, room), _plain(value.imag, room)]
     if isinstance(value, Decimal):
         return None if value.is_nan() else str(value)
-    rows = _rows_of(value)
+    rows = _rows_of(value, room)
     if rows is not None:
-        return rows
+        return list(rows) if isinstance(rows, Iterator) else rows
     if type(value).__name__ in ("NaTType", "NAType"):  # that compare with nothing
         return None
     if _package(value) == "scipy":  # the text of which is cut
@@ -97,19 +129,33 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _rows_of(value: Any) -> list[Any] | None:
+def _rows_of(value: Any, room: _Room) -> Any:
     package = _package(value)
     frame = _as_frame(value)
     if frame is not None:
-        names = [str(label) for label in frame.columns]
-        columns = [_column(frame.iloc[:, place]) for place in range(len(names))]
-        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+        room.take(len(frame) * (ROW + len(frame.columns)))
+        names = _names(frame)
+        columns = [_column(frame.iloc[:, place], room) for place in range(len(names))]
+        return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
     if package == "pandas" and hasattr(value, "isna"):
-        return _column(value)
+        room.take(len(value))
+        return _column(value, room)
     if package == "numpy" and hasattr(value, "dtype"):
-        listed: list[Any] = _plain(_moments(value) if value.dtype.kind in "Mm" else value.tolist())
-        return listed
+        room.take(value.size)
+        listed = _moments(value) if value.dtype.kind in "Mm" else value.tolist()
+        return _plain(listed, room)
     return None
+
+
+def _names(frame: pd.DataFrame) -> list[str]:
+    names: list[str] = []
+    left = NAMES
+    for label in frame.columns:
+        names.append(str(label))
+        left -= len(names[-1])
+        if left < 0:  # labels of several levels are far longer than what came
+            raise ValueError(f"its columns have names of more than {NAMES:,} characters in all")
+    return names
 
 
 def first_items(shape: Sequence[int], index: Sequence[Any] = ()) -> tuple[Any, ...]:
@@ -187,9 +233,12 @@ def _moments(values: Any) -> Any:
     return texts.tolist()
 
 
-def _column(values: Any) -> list[Any]:
-    missing = values.isna()
-    return [
-        None if is_missing else _plain(item)
-        for item, is_missing in zip(values.tolist(), missing.tolist(), strict=True)
-    ]
+def _column(values: Any, room: _Room) -> Iterator[Any]:
+
+    if str(values.dtype) == "category":  # many rows may have one long value
+        known = [_plain(item, room) for item in values.dtype.categories.tolist()]
+        codes = getattr(values, "cat", values).codes.tolist()
+        yield from (None if code < 0 else known[code] for code in codes)
+        return
+    for item, is_missing in zip(values.tolist(), values.isna().tolist(), strict=True):
+        yield None if is_missing else _plain(item, room)

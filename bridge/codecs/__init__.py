@@ -295,6 +295,8 @@ def decode(descriptor: Any, buffers: Sequence[Any]) -> Any:
         obj = decode_from(descriptor, reader)
     except MemoryError as exc:
         raise _no_memory(f"{reader.nbytes} bytes came, and there is no memory to rebuild them") from exc
+    except RecursionError:
+        raise WireError("objects are nested in objects too deeply; Python cannot hold them") from None
     reader.finish()
     return obj
 

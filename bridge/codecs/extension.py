@@ -43,6 +43,7 @@ from bridge.codecs.values import (
     decode_values,
     encode_values,
     has_memory,
+    is_unique,
 )
 from bridge.codecs.zones import decode_zone, encode_zone
 from bridge.errors import EncodeError, WireError, an
@@ -58,6 +59,7 @@ MAX_SPARSE = 2**31 - 1
 _arrays: Any = pd.arrays
 _IntIndex: Any = IntIndex
 _BlockIndex: Any = BlockIndex
+_CategoricalDtype: Any = pd.CategoricalDtype
 
 _MASKED = {
     "b": _arrays.BooleanArray,
@@ -186,7 +188,11 @@ def _decode_categorical(descriptor: Descriptor, reader: BufferReader) -> Any:
     )
     check(has_memory(categories, len(codes)), f"{len(categories)} categories have no memory")
     check_codes(codes, len(categories))
-    dtype = pd.CategoricalDtype(categories, ordered)
+    check(
+        not categories.hasnans and is_unique(categories),
+        "the categories are not unique, or one is missing",
+    )
+    dtype = _CategoricalDtype._from_fastpath(categories, ordered)  # pandas would look again
     return pd.Categorical.from_codes(codes, dtype=dtype, validate=False)
 
 

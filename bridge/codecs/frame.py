@@ -10,7 +10,8 @@
     P     = [start, stop, step] or an array
 
 I is an index, V are the values of `values`, T an Arrow table, D any object; ``attrs`` is a dict.
-``unique`` stands for flags.allows_duplicate_labels = False. Buffers are in the order of the fields. Of
+``unique`` stands for flags.allows_duplicate_labels = False. Of the labels of the columns, at most 1,000 that
+differ have one hash in Python (`labels`). Buffers are in the order of the fields. Of
 many blocks, the list travels as JSON text in the next buffer, and ``blocks`` is null.
 
 A block is a piece of the frame's own memory, so neither side copies it. All columns of
@@ -39,8 +40,9 @@ from bridge.codecs import (
 )
 from bridge.codecs.extension import decode_extension, encode_extension
 from bridge.codecs.index import CLASSES, decode_index, decode_name, encode_index, encode_name
+from bridge.codecs.labels import check_hashes
 from bridge.codecs.scalars import SCALARS, decode_scalar, encode_scalar
-from bridge.codecs.values import Array, check, decode_array, decode_values, encode_values
+from bridge.codecs.values import Array, check, decode_array, decode_values, encode_values, is_unique
 from bridge.errors import EncodeError, WireError, an
 
 __all__ = ["decode", "encode"]
@@ -102,6 +104,10 @@ def _encode_frame(frame: pd.DataFrame, buffers: list[Buffer]) -> Descriptor:
             f"the frame has {frame.shape[1]} columns; at most {MAX_COLUMNS} can be sent: "
             "transpose it, or send frame.to_numpy()"
         )
+    try:
+        _check_labels(frame.columns)
+    except WireError as exc:
+        raise EncodeError(f"columns: {exc}") from exc
     count(buffers, *_claims(*frame.shape))
     descriptor: Descriptor = {
         "kind": "frame",
@@ -123,6 +129,7 @@ def _encode_frame(frame: pd.DataFrame, buffers: list[Buffer]) -> Descriptor:
 def _decode_frame(descriptor: Descriptor, reader: BufferReader) -> pd.DataFrame:
     index = _decode_axis(descriptor.get("index"), reader)
     columns = _decode_axis(descriptor.get("columns"), reader)
+    _check_labels(columns)
     check(len(columns) <= MAX_COLUMNS, f"the frame has {len(columns)} columns; at most {MAX_COLUMNS}")
     reader.count(*_claims(len(index), len(columns)))
     blocks = field(descriptor, "blocks", list, type(None))
@@ -133,6 +140,12 @@ def _decode_frame(descriptor: Descriptor, reader: BufferReader) -> pd.DataFrame:
     frame = _frame_from_blocks(decoded, index, columns)
     _decode_extras(frame, descriptor, reader)
     return frame
+
+
+def _check_labels(columns: pd.Index[Any]) -> None:
+    # Columns are looked for by their labels, rows are not. Few numbers of one dtype have one hash.
+    if columns.dtype.kind not in "biufmM":
+        check_hashes(columns)
 
 
 def _claims(rows: int, width: int) -> tuple[str, int]:
@@ -335,12 +348,12 @@ def _decode_extras(obj: Any, descriptor: Descriptor, reader: BufferReader) -> No
         obj.attrs = attrs
     if "unique" in descriptor:
         unique = field(descriptor, "unique", bool)
-        # Before pandas looks: it would print the whole object in its error.
+        # In the place of pandas, which would print the whole object in its error.
         check(
-            not unique or all(axis.is_unique for axis in obj.axes),
+            not unique or all(map(is_unique, obj.axes)),
             "labels are said to be unique, and are not",
         )
-        obj.flags.allows_duplicate_labels = not unique
+        obj.flags._allows_duplicate_labels = not unique
 
 
 def _refusal(cls: type) -> str:

@@ -8,7 +8,8 @@
 
 V are the values of `values`, I indexes, A arrays of codes, D any object that can be hashed; without a
 ``name`` it is None. The class of an index follows from its values: dates make a DatetimeIndex. The names
-of a MultiIndex are those of its levels; their buffers come first, then those of all codes.
+of a MultiIndex are those of its levels; their buffers come first, then those of all codes. The first
+``sortorder`` of the levels are sorted, by their codes; a ``freq`` leads from the first value to the last.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from bridge.codecs import Buffer, BufferReader, Descriptor, decode_from, encode_into, field
-from bridge.codecs.offsets import decode_offset, encode_offset
+from bridge.codecs.offsets import decode_offset, encode_offset, leads_through
 from bridge.codecs.values import (
     check,
     check_codes,
@@ -26,6 +27,7 @@ from bridge.codecs.values import (
     decode_values,
     encode_values,
     has_memory,
+    is_unique,
 )
 from bridge.errors import EncodeError, WireError, an
 
@@ -59,16 +61,22 @@ def encode_index(index: Any, buffers: list[Buffer]) -> Descriptor:
             f"an index of class {type(index).__qualname__} would lose its class; send pd.Index(index)"
         )
     if isinstance(index, pd.MultiIndex):
-        if not all(level.is_unique and has_memory(level, len(index)) for level in index.levels):
+        if not all(is_unique(level) and has_memory(level, len(index)) for level in index.levels):
             raise EncodeError(
                 "a level of a MultiIndex has a label twice, or far more labels than are used; send "
                 "index.remove_unused_levels(), or pd.MultiIndex.from_tuples(list(index))"
+            )
+        sortorder = index.sortorder  # type: ignore[attr-defined]
+        if not _is_sorted(index.codes[: sortorder or 0]):
+            raise EncodeError(
+                f"a MultiIndex says that {sortorder} of its levels are sorted, and they are not; send "
+                "pd.MultiIndex(index.levels, index.codes, names=index.names)"
             )
         return {
             "kind": "index",
             "levels": [encode_index(level, buffers) for level in index.levels],
             "codes": [encode_into(codes, buffers) for codes in index.codes],
-            "sortorder": index.sortorder,  # type: ignore[attr-defined]
+            "sortorder": sortorder,
         }
     descriptor = {"kind": "index", **encode_name(index.name, buffers)}
     if isinstance(index, pd.RangeIndex):
@@ -84,13 +92,19 @@ def encode_index(index: Any, buffers: list[Buffer]) -> Descriptor:
         )
     if isinstance(index, _WITH_FREQ) and index.freq is not None:
         descriptor["freq"] = encode_offset(index.freq)
+        if not leads_through(index, index.freq):
+            raise EncodeError(
+                f"the frequency {index.freq!r} does not lead from the first of the dates to the last; drop it: "
+                "index.freq = None"
+            )
     return descriptor
 
 
 def decode_index(descriptor: Descriptor, reader: BufferReader) -> Any:
     """Rebuild an index.
 
-    A frequency is not compared with the dates: it is the sender's word, as the dates are.
+    pandas believes what an index says of itself, and would find other rows: how many levels are sorted is
+    looked at, and of a frequency whether it leads from the first date to the last.
 
     Raises
     ------
@@ -109,8 +123,13 @@ def decode_index(descriptor: Descriptor, reader: BufferReader) -> Any:
     index: Any = pd.Index(values, values.dtype, copy=False, name=name, tupleize_cols=False)
     if descriptor.get("freq") is not None:
         check(isinstance(index, _WITH_FREQ), f"{an(type(index).__qualname__)} has no frequency")
+        freq = decode_offset(descriptor["freq"])
+        check(
+            leads_through(index, freq),
+            f"the frequency {freq!r} does not lead from the first date of an index to its last",
+        )
         owner = index if hasattr(type(index), "_freq") else index._data  # in the array before pandas 3
-        owner._freq = decode_offset(descriptor["freq"])
+        owner._freq = freq
     return index
 
 
@@ -157,13 +176,27 @@ def _decode_multi(descriptor: Descriptor, reader: BufferReader) -> pd.MultiIndex
     )
     for level, numbers in zip(levels, codes, strict=True):
         check(
-            isinstance(level, pd.Index) and not isinstance(level, pd.MultiIndex) and level.is_unique,
+            isinstance(level, pd.Index) and not isinstance(level, pd.MultiIndex) and is_unique(level),
             f"a level of a MultiIndex is {an(type(level).__qualname__)} that is not flat and unique",
         )
         check(has_memory(level, len(numbers)), f"a level of {len(level)} labels has no memory for them")
         check_codes(numbers, len(level))
+    check(
+        _is_sorted(codes[: sortorder or 0]),
+        f"a MultiIndex says that {sortorder} of its levels are sorted, and they are not",
+    )
     names = [level.name for level in levels]
     return pd.MultiIndex(levels, codes, sortorder, names, verify_integrity=False)
+
+
+def _is_sorted(codes: Any) -> bool:
+    """Say whether rows of codes ascend: by the first code, and where that is the same, by the next."""
+    tied: Any = True
+    for level in codes:
+        if (tied & (level[1:] < level[:-1])).any():
+            return False
+        tied &= level[1:] == level[:-1]
+    return True
 
 
 def _range(ends: Any) -> range:

@@ -2,7 +2,8 @@
 
 ::
 
-    offset = [3, "h"]     3 times the offset that has this code in `OFFSETS`
+    offset = [3, "h"]     3 times the offset that has this code in `OFFSETS`; of a period, which is a
+                          span, at least once, and never 0 times
 
 The codes are those of pandas (``W-SUN``, ``QE-DEC``, ``ME``), but its parser never sees a peer's text.
 """
@@ -18,7 +19,7 @@ from pandas.tseries import offsets
 
 from bridge.errors import EncodeError, WireError
 
-__all__ = ["OFFSETS", "PERIODS", "decode_offset", "encode_offset"]
+__all__ = ["OFFSETS", "PERIODS", "decode_offset", "encode_offset", "leads_through"]
 
 _DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -97,7 +98,11 @@ def encode_offset(offset: Any, codes: dict[str, Callable[[int], Any]] = OFFSETS)
     [2, 'QE-DEC']
     """
     code = _CODES.get(offset.base, "")
-    if code not in codes or abs(offset.n) > MAX_COUNT or not _identical(codes[code](offset.n), offset):
+    if (
+        code not in codes
+        or not _is_count(offset.n, codes)
+        or not _identical(codes[code](offset.n), offset)
+    ):
         raise EncodeError(
             f"the frequency {offset!r} cannot be sent; drop it (index.freq = None, "
             "periods.to_timestamp()), or use one of pandas' plain aliases"
@@ -122,9 +127,37 @@ def decode_offset(value: Any, codes: dict[str, Callable[[int], Any]] = OFFSETS) 
     count, code = value
     if code not in codes:
         raise WireError(f"the frequency {code[:40]!r} is unknown here", code="unsupported")
-    if abs(count) > MAX_COUNT:
-        raise WireError(f"the frequency is {count} times {code!r}; at most {MAX_COUNT} times")
+    if not _is_count(count, codes):
+        least = 1 if codes is PERIODS else -MAX_COUNT
+        raise WireError(
+            f"the frequency is {count} times {code!r}; expected {least} to {MAX_COUNT} times, and not 0"
+        )
     return codes[code](count)
+
+
+def leads_through(index: Any, freq: Any) -> bool:
+    """Say whether a frequency leads from the first date of an index, or of its durations, to the last.
+
+    Raises
+    ------
+    ValueError, ArithmeticError
+        If it leads to where there are no dates.
+    """
+    if len(index) < 2:
+        return True
+    first, last = index[0], index[-1]
+    if getattr(index, "tz", None) is not None and not _is_exact(freq):
+        # Days, and what is longer, are those of the calendar there.
+        first, last = first.tz_localize(None), last.tz_localize(None)
+    return bool(first + (len(index) - 1) * freq == last)
+
+
+def _is_exact(freq: Any) -> bool:
+    return isinstance(freq, offsets.Tick) and not isinstance(freq, offsets.Day)
+
+
+def _is_count(count: int, codes: dict[str, Callable[[int], Any]]) -> bool:
+    return count != 0 and (1 if codes is PERIODS else -MAX_COUNT) <= count <= MAX_COUNT
 
 
 def _identical(a: Any, b: Any) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bridge.codecs import Buffer, BufferReader, Descriptor, decode_from, encode_into, field
+from bridge.codecs.labels import check_hashes
 from bridge.codecs.objects import decode_objects, encode_objects
 from bridge.errors import WireError
 
@@ -24,6 +25,7 @@ __all__ = [
     "decode_values",
     "encode_values",
     "has_memory",
+    "is_unique",
 ]
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
@@ -38,6 +40,9 @@ MAX_FREE_LABELS = 2**20
 
 # Extension arrays that are numpy arrays in all but name: dates only where they have no time zone.
 _WRAPPERS = (pd.arrays.NumpyExtensionArray, pd.arrays.DatetimeArray, pd.arrays.TimedeltaArray)
+
+# And those that are one beside a mask.
+_MASKED = (pd.arrays.IntegerArray, pd.arrays.FloatingArray, pd.arrays.BooleanArray)
 
 
 def encode_values(values: Any, buffers: list[Buffer]) -> Descriptor:
@@ -134,6 +139,59 @@ def has_memory(labels: Any, uses: int = 0) -> bool:
     """
     few = MAX_FREE_LABELS + uses
     return bool(len(labels) <= few or len(labels) <= few + 8 * labels.nbytes)  # nbytes asks every chunk
+
+
+def is_unique(labels: Any) -> bool:
+    """Say whether no label of an index occurs twice.
+
+    pandas puts them into a table by hashes that anybody can compute: a peer's numbers may all have one. So
+    numbers are sorted, and of objects Python's own hashes are looked at first.
+
+    Raises
+    ------
+    WireError
+        As `check_hashes` does.
+    """
+    if isinstance(labels, pd.RangeIndex):
+        return True
+    if labels.dtype == object and not isinstance(labels, pd.MultiIndex):
+        cells = [np.nan if type(cell) is float and cell != cell else cell for cell in labels.tolist()]
+        check_hashes(cells)
+        return len(set(cells)) == len(cells)
+    keys = _keys(labels)
+    if keys is None:
+        return bool(labels.is_unique)
+    order = np.lexsort(keys) if len(keys) > 1 else None
+    same = np.ones(max(0, len(labels) - 1), bool)
+    for key in keys:
+        key = np.sort(key) if order is None else key[order]
+        same &= (key[1:] == key[:-1]) | ((key[1:] != key[1:]) & (key[:-1] != key[:-1]))  # nan is nan
+    return not same.any()
+
+
+def _keys(labels: Any) -> list[Array] | None:
+    """Return numbers by which labels are the same, where all are; None for labels that are no numbers."""
+    dtype = labels.dtype
+    if isinstance(labels, pd.MultiIndex):
+        return list(labels.codes)  # of levels without a label twice
+    if isinstance(labels, pd.CategoricalIndex):
+        return [labels.codes]
+    if isinstance(labels, pd.IntervalIndex):
+        left, right = _keys(labels.left), _keys(labels.right)
+        return None if left is None or right is None else left + right
+    if isinstance(labels, pd.DatetimeIndex | pd.TimedeltaIndex | pd.PeriodIndex):
+        return [labels.asi8]
+    values: Any = labels.array
+    if type(values) in _MASKED:
+        return [np.where(values._mask, 0, values._data), values._mask]
+    if isinstance(dtype, pd.SparseDtype):
+        labels = labels.to_numpy()
+    elif not isinstance(dtype, np.dtype):
+        return None
+    values = np.asarray(labels)
+    if values.dtype.kind == "c":
+        return [values.real, values.imag]
+    return [values] if values.dtype.kind in "biuf" else None
 
 
 def check(fits: bool, message: str) -> None:

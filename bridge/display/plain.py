@@ -46,7 +46,10 @@ def text(value: Any) -> str:
 
 def lines(value: Any) -> str:
     """Return what a peer sent as text, in lines as it has them, without what a terminal would obey."""
-    return printable(str(value))
+    try:
+        return printable(str(value))
+    except Exception as exc:  # of a very long number, or a date that Python does not have
+        return printable(f"({type(value).__name__} without a text: {exc})")
 
 
 def nbytes_text(nbytes: float) -> str:

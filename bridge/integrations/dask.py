@@ -8,10 +8,12 @@ must be able to reach the server under the same address. What was replaced on th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from bridge.display import nbytes_text
+from bridge.display import nbytes_text, text
 from bridge.errors import WireError
+from bridge.remote.frame import bare
 from bridge.remote.frame import frame_of as pandas_of
 
 try:
@@ -22,6 +24,7 @@ except ImportError as exc:
     raise ImportError('to_dask() needs dask: pip install "zbridge[dask]"') from exc
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from bridge.remote import RemoteArray, RemoteTable
@@ -42,11 +45,28 @@ def array_of(x: RemoteArray, chunks: Any) -> Any:
             f"the server describes {x.name!r} as {nbytes_text(x.size * x.dtype.itemsize)}, which is more than "
             f"{MOST_BLOCKS:,} blocks; if it is as large, say which: to_dask(chunks=…)"
         )
+    for name in _names_in(x.dtype):
+        if "<" in name or ">" in name:
+            raise WireError(
+                f"a field of {x.name!r} is called {text(name)!r}, which notebooks would take for HTML in what "
+                "dask shows; fetch it with read(), or in parts with blocks()"
+            )
+    if chunks == "auto" and not x.size:
+        chunks = -1  # dask would divide by nothing
     x = x.pinned()
     # An empty part tells what the entry does not: whether the array is masked.
     meta = x[(slice(0),) * x.ndim] if x.ndim else None
     from_array: Any = da.from_array  # dask has no types
-    return from_array(x, chunks=chunks, name=f"zbridge-{tokenize(x, chunks)}", asarray=True, meta=meta)
+    name = f"zbridge-{tokenize(x, chunks)}"
+    try:
+        return from_array(x, chunks=chunks, name=name, asarray=True, meta=meta)
+    except (NotImplementedError, ValueError) as exc:
+        if chunks != "auto":
+            raise
+        raise TypeError(
+            f"how large blocks of {x.name!r} are to be, dask cannot tell of {x.dtype}; say how long: "
+            f"to_dask(chunks=…) ({exc})"
+        ) from exc
 
 
 def frame_of(t: RemoteTable, partitions: int | None) -> Any:
@@ -79,6 +99,14 @@ def frame_of(t: RemoteTable, partitions: int | None) -> Any:
         )
 
 
+def _names_in(dtype: np.dtype[Any]) -> Iterator[str]:
+    """Yield the names and titles of fields, also of those in fields."""
+    fields: Any = dtype.base.fields or {}  # by their titles, too
+    for name, (part, *_) in fields.items():
+        yield name
+        yield from _names_in(part)
+
+
 def _partition(
     start: int, stop: int, *, table: RemoteTable, columns: list[Any] | None = None
 ) -> pd.DataFrame:
@@ -86,7 +114,7 @@ def _partition(
 
     part = (table if columns is None else table.select(columns)).part(start, stop).read()
     if isinstance(part, pd.DataFrame):
-        return part
+        return bare(part)
     # pandas' own dtypes would depend on the rows: of integers, those with a null among them become floats.
     frame = pandas_of(part, types_mapper=pd.ArrowDtype)
     if frame.index.equals(pd.RangeIndex(len(frame))):

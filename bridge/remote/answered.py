@@ -168,7 +168,7 @@ def check_columns(
         else:
             is_asked = True
         is_described = len(came) == len(described) and all(map(_is_label, came, described))
-    except (KeyError, TypeError, ValueError):  # a label is missing, or cannot be looked for
+    except (KeyError, TypeError, ValueError, ArithmeticError):  # is missing, or cannot be looked for
         is_asked = is_described = False
     if not is_asked or (not is_described and (is_same or is_strict)):
         asked = f"the columns {display.list_text(described if selected is None else selected)}"
@@ -238,7 +238,9 @@ def _like(values: Any, dtype: np.dtype[Any]) -> bool:
 
 
 def _is_label(one: Any, other: Any) -> bool:
-    return one is other or bool(one == other) or (one != one and other != other)
+    if one is other or bool(one == other):
+        return True
+    return type(one) is type(other) and one != one and other != other  # nan is nan, and no NaT
 
 
 def _index_text(index: ArrayIndex) -> str:

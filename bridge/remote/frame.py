@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-__all__ = ["frame_of", "polars_of"]
+__all__ = ["bare", "frame_of", "polars_of"]
 
 # How pandas calls the columns of an index without a name.
 _UNNAMED = re.compile(r"__index_level_[0-9]+__")
@@ -94,6 +94,17 @@ def polars_of(table: pa.Table | pa.Schema) -> pl.DataFrame:
             "the server's table has no columns, so no form in polars; fetch it with to_arrow()"
         )
     return frame
+
+
+def bare(rows: pd.DataFrame) -> pd.DataFrame:
+    """Take from a DataFrame what is said of all of it: its attrs, and that no label occurs twice.
+
+    pandas compares it where it joins parts, in ways that fail, and what is true of a part may not be of all.
+    """
+    rows.attrs = {}
+    flags: Any = rows.flags
+    flags.allows_duplicate_labels = True
+    return rows
 
 
 def _with_noted_index(frame: pd.DataFrame, note: bytes) -> pd.DataFrame:

@@ -20,6 +20,7 @@ from bridge.display import lines, list_text, seconds_text, text
 from bridge.display.markup import Markup, card, element, table
 from bridge.display.picture import histogram, histogram_text
 from bridge.errors import IdleTimeout
+from bridge.remote.frame import bare
 from bridge.remote.summary import Column, array_columns, array_picture, frame_columns
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def table_peek(
         if frames and left <= 0:
             break
         try:
-            frames.append(read(part, timeout=left if frames else None))
+            frames.append(bare(read(part, timeout=left if frames else None)))
         except IdleTimeout:
             if not frames:
                 raise

@@ -74,9 +74,10 @@ def array_columns(sample: np.ndarray[Any, Any]) -> list[Column]:
 
 def array_picture(sample: np.ndarray[Any, Any]) -> str:
     """Return a line of a 1-d array, a thumbnail of the last two axes that are long enough, or nothing."""
-    if sample.dtype.kind not in "biuf":
+    if sample.dtype.kind not in "biuf" or not sample.size:
         return ""
-    values = np.ma.filled(sample.astype(np.float64), np.nan)
+    values = np.ma.getdata(sample).astype(np.float64)
+    values[np.ma.getmaskarray(sample)] = np.nan  # what is filled in otherwise may be no number
     sides = [axis for axis, n in enumerate(values.shape) if n >= MIN_SIDE][-2:]
     if not sides:
         return ""

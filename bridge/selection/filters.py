@@ -25,7 +25,6 @@ from a dataset's field.
 from __future__ import annotations
 
 import difflib
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from itertools import islice
@@ -33,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from bridge.codecs.labels import check_hashes
 from bridge.errors import EncodeError, an
 from bridge.selection.literals import (
     check_label,
@@ -172,16 +172,22 @@ def find_columns(names: Sequence[Any], labels: Iterable[Any]) -> list[list[int]]
     ------
     KeyError
         If no column has it.
+    WireError
+        If the labels are such as `check_hashes` refuses.
     """
-    places = defaultdict(list)
+    labels = list(labels)
+    check_hashes(labels)
+    places: dict[Any, list[int]] = {label: [] for label in labels}
+    lengths = {len(label) for label in places if isinstance(label, tuple)} - {0}
     for place, name in enumerate(names):
-        places[name].append(place)
+        beginnings = [name]
         if isinstance(name, tuple) and name:
-            places[name[0]].append(place)
-            for end in range(1, len(name)):
-                places[name[:end]].append(place)
+            beginnings += [name[0], *(name[:length] for length in lengths if length < len(name))]
+        for beginning in beginnings:
+            if beginning in places:
+                places[beginning].append(place)
     for label in labels:
-        if label not in places:
+        if not places[label]:
             raise KeyError(_unknown(label, names))
     return [places[label] for label in labels]
 
@@ -319,13 +325,20 @@ def _no_filters(item: Any) -> EncodeError:
 
 
 def _unknown(label: Any, names: Sequence[Any]) -> str:
-    by_text = {str(name): name for name in islice(names, MAX_GUESSED)}
-    close = difflib.get_close_matches(str(label)[:MAX_GUESSED_CHARS], by_text, n=1)
+    by_text = {_text(name): name for name in islice(names, MAX_GUESSED)}
+    close = difflib.get_close_matches(_text(label)[:MAX_GUESSED_CHARS], by_text, n=1)
     meant = shown(by_text[close[0]]) if close else ""
     guess = f"did you mean {meant}? " if meant not in ("", shown(label)) else ""  # nan is not nan
     listed = ", ".join(shown(name) for name in islice(names, MAX_LISTED)) or "none"
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return f"no column {shown(label)}; {guess}the columns are: {listed}{more}"
+
+
+def _text(label: Any) -> str:
+    try:
+        return str(label)
+    except ValueError:  # of too many digits
+        return shown(label)
 
 
 # ── the condition ─────────────────────────────────────────────────────────────────────────────────

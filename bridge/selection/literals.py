@@ -172,7 +172,10 @@ def comparable_type(type_: pa.DataType) -> pa.DataType:
 
 def shown(value: Any) -> str:
     """Return the repr of a label or a value that was checked, shortened for a message."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # of too many digits
+        return f"<{type(value).__name__} without a text>"
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
 
 

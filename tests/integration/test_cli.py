@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,14 @@ from scipy import sparse
 
 import bridge
 from bridge import codecs
-from bridge.cli import commands
+from bridge.cli import commands, files
 from bridge.data import weather
 from tests import peers
+from tests.faults.memory import MIB, only_on_linux
 from tests.processes import line_of
 
 ROOT = Path(bridge.__file__).parents[1]
+
 COMMAND = [sys.executable, "-W", "error", "-m", "bridge"]
 WEATHER = weather()
 TEMPERATURE = WEATHER[["temp_min", "temp_max"]].to_numpy()
@@ -599,6 +602,70 @@ def test_what_cannot_be_shown_is_said_in_a_sentence(complaint, code, answers, li
         said = complaint(code, url, *line.split())
     assert said.startswith("Error: ")
     assert says in said
+
+
+@pytest.mark.parametrize(
+    ("value", "line", "says"),
+    [
+        (pd.DataFrame({"a": pd.Series([2**70], dtype=object)}), "-o a.parquet", "written as parquet"),
+        (pd.DataFrame({"a": pd.Series([Decimal("sNaN")], dtype=object)}), "-o a.csv", "written as csv"),
+        (pd.RangeIndex(2**25), "--json", "more than 16,777,216 values"),
+        ([pd.RangeIndex(2**20), pd.RangeIndex(2**24)], "--json", "more than 16,777,216 values"),
+    ],
+    ids=["digits", "no number", "a long range", "long ranges"],
+)
+def test_an_object_that_cannot_be_written_is_said_in_a_sentence(complaint, value, line, says):
+    with hostile(server_of({"kind": "object", "type": "x", "nbytes": 1}, value)) as url:
+        said = complaint(1, url, "get", "x", *line.split())
+    assert said.startswith("Error: ")
+    assert says in said
+
+
+@pytest.mark.parametrize(
+    "value", [pa.array([1, 2]), pa.chunked_array([[1], [2]])], ids=["array", "chunks"]
+)
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "arrow"])
+def test_an_array_of_arrow_is_written_as_a_table_of_one_column(run, folder, value, suffix):
+    with hostile(server_of({"kind": "object", "type": "x", "nbytes": 1}, value)) as url:
+        assert run(url, "get", "x", "-o", f"column.{suffix}").returncode == 0
+    assert files.load(folder / f"column.{suffix}").to_pydict() == {"values": [1, 2]}
+
+
+def test_dates_without_a_unit_are_shown_without_their_values(output):
+    descriptor = {"kind": "array", "dtype": "<M8", "shape": [1], "order": "C"}
+    answer = {"version": "1", "object": descriptor}, [bytes(8)]
+    entry = {"kind": "array", "dtype": "<M8", "shape": [1], "nbytes": 8}
+    with hostile(server_of(entry, answer)) as url:
+        assert b"without a text" in output(url, "get", "x")
+
+
+def test_text_that_has_no_bytes_is_followed_with_escapes(run):
+    with hostile(channel_of(["\ud800", "a"])) as url:
+        assert run(url, "follow", "x").stdout == b"\\ud800\na\n"
+
+
+@only_on_linux
+@pytest.mark.parametrize("form", ["", "--json"])
+def test_rows_that_share_a_long_value_are_printed_one_by_one(folder, form):
+    rows = pd.DataFrame({"a": pd.Categorical(["x" * MIB] * 100)})
+    with hostile(channel_of(rows)) as url:
+        following = subprocess.Popen(
+            [*COMMAND, "follow", "x", *form.split()],
+            cwd=folder,
+            env=environment(url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        printed = used = 0
+        with following:
+            assert following.stdout is not None
+            while piece := following.stdout.read(MIB):
+                printed += len(piece)
+                if printed < 100 * MIB:  # it lives
+                    status = Path(f"/proc/{following.pid}/status").read_text()
+                    used = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+    assert printed > 100 * MIB
+    assert used < 350 * MIB
 
 
 @pytest.mark.parametrize("type_name", ["EOFError", "KeyboardInterrupt", "BrokenPipeError", "OSError"])

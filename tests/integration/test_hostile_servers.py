@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import pytest
 
 import bridge
 from bridge import codecs
+from bridge.codecs import dtypes
 from bridge.errors import BridgeError
+from bridge.selection.filters import find_columns
 from tests import hostile, peers
 
 ARRAY: dict = {"kind": "array", "dtype": "<f8", "shape": [2], "order": "C"}
@@ -349,6 +352,93 @@ def test_a_label_that_cannot_be_looked_for_is_refused():
     refused = pytest.raises(bridge.WireError, match="a label that cannot be looked for")
     with refused, handle_of({**TABLE_ENTRY, "rows": 1}, frame[:0], frame):
         pass
+
+
+def test_a_column_is_found_beside_a_label_of_any_length():
+    columns = pd.Index([tuple(range(20_000)), "b"], dtype=object, tupleize_cols=False)
+    frame = pd.DataFrame([[1.0, 2.0]], columns=columns)
+    tracemalloc.start()
+    with handle_of({**TABLE_ENTRY, "rows": 1, "columns": 2}, frame[:0], frame[["b"]]) as t:
+        assert t["b"].tolist() == [2.0]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 * MIB  # not one for each length that it has
+
+
+def test_trees_in_trees_are_no_deeper_than_python_can_go():
+    levels = 90
+    deeper = b"[" * levels + b'{"$object":{"kind":"tree"}}' + b"]" * levels
+    frames = [deeper] * 9 + [b"1"]
+    answer = reply(*frames, object={"kind": "tree"}, buffers=[*map(len, frames)], version="1")
+    with client_of(lambda _: answer) as client, pytest.raises(bridge.WireError, match="too deeply"):
+        client.read("x")
+
+
+DIGITS = pd.DataFrame({10**5000: [1.0], "a": pd.Series([10**5000], dtype=object)})
+
+
+def test_numbers_of_more_digits_than_python_writes_are_shown_without_them():
+    with handle_of({**TABLE_ENTRY, "rows": 1, "columns": 2}, DIGITS[:0], DIGITS) as t:
+        for shown in (*text_of(t), *text_of(t.peek())):
+            assert "int without a text" in shown or "DataFrame without a text" in shown
+        with pytest.raises(KeyError, match=r"no column 'zz'.*int without a text"):
+            t["zz"]
+    with pytest.raises(KeyError, match=r"no column 'zz'.*<int without a text>"):
+        find_columns(list(DIGITS.columns), ["zz"])
+
+
+def test_labels_that_are_missing_in_another_way_are_other_labels():
+    frame = pd.DataFrame([[1.0, 2.0]], columns=[np.nan, np.nan])
+    other = frame.set_axis(pd.Index([pd.NaT, pd.NaT], dtype=object), axis=1)
+    entry = {**TABLE_ENTRY, "rows": 1, "columns": 2}
+    with handle_of(entry, frame[:0], frame) as t:
+        assert t.peek().sampled == 1
+    with handle_of(entry, frame[:0], other) as t, pytest.raises(bridge.WireError, match="the columns"):
+        t.peek()
+
+
+def test_an_array_of_nothing_is_looked_at_however_long_its_axes_are():
+    entry = {**ARRAY_ENTRY, "shape": [0, 2**40]}
+    answer = reply(b"", object={**ARRAY, "shape": [0, 2**40]}, buffers=[0], version="1")
+    with handle_of(entry, None, answer) as x:
+        assert "of all 0" in repr(x.peek())
+    with handle_of(entry, None, np.zeros((0, 0))) as x:
+        assert x.to_dask().shape == (0, 2**40)
+
+
+def test_a_masked_array_that_is_filled_with_text_is_looked_at():
+    values: Any = np.ma.masked_array([1.0, 2.0, 3.0] * 4, [False, False, True] * 4)
+    values._fill_value = np.array("N/A")
+    with handle_of({**ARRAY_ENTRY, "shape": [12]}, None, values) as x:
+        [column] = x.peek().columns
+        assert (column.lowest, column.highest, column.missing) == (1, 2, 4)
+        assert x.peek().picture
+
+
+@pytest.mark.parametrize(
+    "values", [np.zeros(3, "V0"), np.array(["a"], np.dtypes.StringDType())], ids=str
+)
+def test_what_dask_makes_no_blocks_of_is_said_in_a_sentence(values):
+    dtype = dtypes.to_wire(values.dtype)
+    entry = {**ARRAY_ENTRY, "dtype": dtype, "shape": list(values.shape)}
+    with handle_of(entry, None, values[:0]) as x, pytest.raises(TypeError, match=r"to_dask\(chunks=…\)"):
+        x.to_dask()
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        [["<img src=x onerror=alert(1)>", "<f8", []]],
+        [["a", [["<b>", "<f8", []]], [2]]],
+        {"fields": [["a", "|u1", [], 0, "<i>"]], "itemsize": 1, "align": False},
+    ],
+    ids=str,
+)
+def test_no_name_of_a_field_is_markup_where_dask_shows_it(dtype):
+    values = np.zeros(0, dtypes.from_wire(dtype))
+    entry = {**ARRAY_ENTRY, "dtype": dtype, "shape": [10]}
+    with handle_of(entry, None, values) as x, pytest.raises(bridge.WireError, match="for HTML"):
+        x.to_dask()
 
 
 def test_a_date_that_python_does_not_have_is_looked_at_all_the_same():

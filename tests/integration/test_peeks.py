@@ -102,6 +102,17 @@ def test_a_narrowed_table_is_looked_at_as_it_is_narrowed(client):
     assert table.filter([("price", ">", 3)]).peek().sampled == 0
 
 
+@pytest.mark.parametrize(
+    "read", [lambda t: t.peek(), lambda t: t.to_dask(4).compute()], ids=["peek", "dask"]
+)
+def test_what_is_said_of_all_rows_does_not_hinder_those_who_join_parts(read):
+    frame = FRAME.set_flags(allows_duplicate_labels=False)
+    frame.attrs = {"calibration": np.array([1.0, 2.0])}
+    with bridge.Server("tcp://127.0.0.1:0") as server, bridge.connect(server.url) as client:
+        server["frame"] = frame
+        read(client["frame"])
+
+
 def test_a_look_at_what_is_gone_is_the_servers_failure():
     with bridge.serve(table=FRAME.head(), array=IMAGE) as server, bridge.connect(server.url) as client:
         handles = client["table"], client["array"]

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from bridge import codecs
+from bridge.codecs.offsets import OFFSETS
 from bridge.errors import EncodeError, WireError
 
 RANGE = {"kind": "index", "range": [0, 2, 1]}
@@ -98,6 +99,50 @@ def test_a_frequency_is_part_of_the_dates():
     descriptor, buffers = codecs.encode(dates)
     assert descriptor["freq"] == [1, "B"]
     assert codecs.decode(descriptor, buffers).shift(1)[-1] == dates.shift(1)[-1]
+
+
+@pytest.mark.parametrize("code", OFFSETS)
+@pytest.mark.parametrize("number", [1, 3, -2])
+def test_dates_come_back_with_every_frequency_that_they_can_have(number, code):
+    freq = OFFSETS[code](number)
+    for zone in (None, "Europe/Berlin"):
+        dates = pd.date_range("2019-05-17 12:30", periods=400, freq=freq, tz=zone)
+        for part in (dates, dates[1:], dates[::3], dates[:1], dates[:0]):
+            back = codecs.decode(*codecs.encode(part))
+            assert back.equals(part)
+            assert back.freq == part.freq
+
+
+@pytest.mark.parametrize(
+    "freq", [[1, "D"], [1, "h"], [-1, "B"], [2**31 - 1, "YE-DEC"], [0, "D"]], ids=str
+)
+def test_a_frequency_leads_from_the_first_date_to_the_last(freq):
+    dates = pd.to_datetime(["2020-01-01", "2020-01-07", "2020-03-01"])
+    for index in (dates, dates.tz_localize("Europe/Berlin"), dates - dates[0]):
+        descriptor, buffers = codecs.encode(index)
+        with pytest.raises(WireError, match=r"frequency|hold"):
+            codecs.decode({**descriptor, "freq": freq}, buffers)
+
+
+def test_a_frequency_that_leads_elsewhere_is_not_sent():
+    dates: Any = pd.DatetimeIndex(["2020-01-01", "2020-01-07"])
+    owner = dates if hasattr(type(dates), "_freq") else dates._data
+    owner._freq = pd.offsets.Day()
+    with pytest.raises(EncodeError, match=r"drop it: index\.freq = None"):
+        codecs.encode(dates)
+
+
+def test_levels_that_are_not_sorted_cannot_be_said_to_be():
+    unsorted = _MultiIndex([["a", "b"], [0, 1, 2, 3]], [[0, 1, 0, 1], [0, 1, 2, 3]])
+    descriptor, buffers = codecs.encode(unsorted)
+    for sortorder in (1, 2):
+        with pytest.raises(WireError, match=f"says that {sortorder} of its levels are sorted"):
+            codecs.decode({**descriptor, "sortorder": sortorder}, buffers)
+    wrong = _MultiIndex(unsorted.levels, unsorted.codes, sortorder=2, verify_integrity=False)
+    with pytest.raises(EncodeError, match="says that 2 of its levels are sorted"):
+        codecs.encode(wrong)
+    for right in (unsorted.sortlevel(0)[0], unsorted.sortlevel(1)[0]):
+        assert codecs.decode(*codecs.encode(right)).sortorder == right.sortorder
 
 
 # Without the type stubs, which know nothing of what is private, and want lists.

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from pandas.tseries import offsets
 
+from bridge import codecs
 from bridge.codecs.offsets import OFFSETS, PERIODS, decode_offset, encode_offset
 from bridge.errors import EncodeError, WireError
 
@@ -53,8 +54,9 @@ def test_other_frequencies_are_refused(offset):
         ([1, "1D"], "unknown here"),
         ([1, "W-"], "unknown here"),
         ([1, "__import__('os')"], "unknown here"),
-        ([2**31, "D"], "at most"),
-        ([-(2**31), "D"], "at most"),
+        ([2**31, "D"], "expected -2147483647 to 2147483647"),
+        ([-(2**31), "D"], "expected -2147483647 to 2147483647"),
+        ([0, "D"], "and not 0"),
         (None, "is not like"),
     ],
     ids=str,
@@ -69,3 +71,13 @@ def test_periods_have_fewer_codes_than_dates():
         decode_offset([1, "MS"], PERIODS)
     with pytest.raises(EncodeError, match="to_timestamp"):
         encode_offset(offsets.MonthBegin(), PERIODS)
+
+
+@pytest.mark.parametrize("count", [0, -1, -(2**31) + 1])
+def test_a_period_is_a_span_of_at_least_one(count):
+    for value in (
+        {"kind": "pandas-scalar", "type": "Period", "ordinal": 5, "freq": [count, "D"]},
+        {"kind": "extension", "type": "period", "freq": [count, "D"]},
+    ):
+        with pytest.raises(WireError, match="expected 1 to"):
+            codecs.decode(value, [])

@@ -129,6 +129,13 @@ Rules
    up to an axis of length 0), and one more for each bit of its buffers; as many rows in each frame or table
    without columns and in each sparse array of pandas; 2**18 columns of frames, and one more for each 8 bytes;
    and 2**24 values in the JSON text of its buffers, where a list or an object counts as 8.
+   So is what bytes of an Arrow table are shown many times (`bridge.codecs.expansion`). Its columns with views,
+   list views, dictionaries, runs or unions take at most 2**29 bytes when all that these show is written out,
+   and 64 more for each byte of the buffers: texts, lists and other things of no fixed width take 8 bytes more.
+   A dictionary of plain values that is a column of its own counts once. The dictionaries inside
+   other types have at most 2**26 entries, and 8 more for each byte, where each chunk counts those that it has.
+   The buffers of a record batch stand one after the other in its body, and share no bytes. The views of nulls,
+   too, lead nowhere but into the buffers of their array.
 2. Nothing in a header is code, a path, or a format. Dtypes are the closed grammar of
    `bridge.codecs.dtypes`.
 3. An unknown op is answered ``unsupported``; so is another major version, with a sentence that says

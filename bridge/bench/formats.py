@@ -139,7 +139,8 @@ def _to_arrow(obj: Any) -> Frames:
 
 
 def _check_arrow(frames: Frames) -> None:
-    ipc.read_stream(list(frames[:1]))
+    reader = codecs.BufferReader(frames[:1])
+    ipc.read_stream(reader.take_raw(1), reader.count)
 
 
 def _from_arrow(frames: Frames) -> Any:

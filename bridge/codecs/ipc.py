@@ -3,35 +3,40 @@
 Arrow's own writer and reader do the work. Its writer hands over the memory of the columns as it is, so
 a stream is a list of pieces that were not copied, with a little framing between them.
 
-Its reader checks that a stream is well formed, and `validate` that the data is. What it obeys all the
-same is refused here before it starts: compressed bodies, delta dictionaries and views of more buffers
-than there are, because a few bytes of them claim any amount of memory; big-endian data, because it is
-rewritten before it is validated; and every extension type that is not Arrow's own (`EXTENSIONS`), because
-reading one runs the code that somebody registered under its name. The end-of-stream mark must stand
-at the end.
+Its reader checks that a stream is well formed, and `layout.validate` that the data is. What it obeys all
+the same is refused here before it starts: compressed bodies, delta dictionaries, views of more buffers
+than there are and buffers that share bytes, because a few bytes of them claim any amount of memory;
+big-endian data, because it is rewritten before it is validated; and every extension type that is not Arrow's
+own (`EXTENSIONS`), because reading one runs the code that somebody registered under its name. The
+end-of-stream mark must stand at the end.
 """
 
 from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from bridge.codecs import ALIGNMENT, COPY_BELOW, Buffer
+from bridge.codecs.expansion import entries
 from bridge.codecs.flatbuffers import field_at, follow, read_number
+from bridge.codecs.layout import all_fields, cleaned, validate
 from bridge.codecs.zones import is_arrow_zone
 from bridge.errors import EncodeError, WireError
 
-__all__ = ["EXTENSIONS", "EXTENSION_NAME", "all_fields", "read_stream", "write_stream"]
+__all__ = ["EXTENSIONS", "EXTENSION_NAME", "UNMADE", "read_stream", "write_stream"]
 
 # Extension types that are part of Arrow's own format: Arrow alone parses their parameters.
 EXTENSIONS = frozenset(
     {"arrow.bool8", "arrow.fixed_shape_tensor", "arrow.json", "arrow.opaque", "arrow.uuid"}
 )
+
+# Types that Arrow has, but pyarrow has no class of array for: intervals in months, or in days and milliseconds.
+UNMADE = frozenset({pa.lib.Type_INTERVAL_MONTHS, pa.lib.Type_INTERVAL_DAY_TIME})
 
 # The key in a field's metadata by which Arrow finds the class of an extension type.
 EXTENSION_NAME = b"ARROW:extension:name"
@@ -65,14 +70,19 @@ def write_stream(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> list[B
     try:
         with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), schema, options=WRITE_OPTIONS) as writer:
             for batch in batches:
-                writer.write_batch(_compact(batch))
+                writer.write_batch(_compact(cleaned(batch)))
     except pa.ArrowException as exc:
         raise EncodeError(f"Arrow cannot write this table: {exc}") from exc
     return [memoryview(piece) for piece in sink.pieces if len(piece)]
 
 
-def read_stream(pieces: list[Buffer]) -> pa.Table:
+def read_stream(pieces: list[Buffer], count: Callable[[str, int], None]) -> pa.Table:
     """Read an Arrow IPC stream that a peer sent in pieces.
+
+    Parameters
+    ----------
+    count
+        Is told what takes time to check beyond the bytes, before it is checked: see `weight.LIMITS`.
 
     Returns
     -------
@@ -90,25 +100,14 @@ def read_stream(pieces: list[Buffer]) -> pa.Table:
         _check_messages(stream)
         with pa.ipc.open_stream(stream) as reader:
             table = pa.Table.from_batches(list(reader), reader.schema)
-        table.validate(full=True)
         for column in all_fields(table.schema):
             _check_field(column)
+        table.validate()
+        count("entries", entries(table))
+        validate(table)
     except (pa.ArrowException, OSError, UnicodeDecodeError, struct.error) as exc:
         raise WireError(f"not a valid Arrow stream: {exc}") from exc
     return table
-
-
-def all_fields(fields: Iterable[pa.Field]) -> Iterator[pa.Field]:
-    """Yield the fields of a schema, and those inside their types."""
-    for column in fields:
-        yield column
-        kind = column.type
-        if isinstance(kind, pa.BaseExtensionType):
-            yield from all_fields([pa.field(column.name, kind.storage_type)])
-        elif pa.types.is_dictionary(kind):
-            yield from all_fields([pa.field(column.name, kind.value_type)])
-        else:
-            yield from all_fields(kind.field(i) for i in range(kind.num_fields))
 
 
 # ── writing ───────────────────────────────────────────────────────────────────────────────────────
@@ -185,9 +184,9 @@ def _check_messages(stream: pa.Buffer) -> None:
         if message.type == "schema" and start == 0:
             _check_schema(metadata, header, stream[:end])
         elif message.type == "record batch" and start:
-            _check_batch(metadata, header)
+            _check_batch(metadata, header, message.body.size)
         elif message.type == "dictionary" and start:
-            _check_dictionary(metadata, header)
+            _check_dictionary(metadata, header, message.body.size)
         else:
             raise WireError(f"a message of type {message.type} stands at byte {start}")
     if bytes(stream[end:]) != END_OF_STREAM:
@@ -213,16 +212,19 @@ def _check_schema(metadata: bytes, header: int, message: pa.Buffer) -> None:
             )
 
 
-def _check_dictionary(metadata: bytes, header: int) -> None:
+def _check_dictionary(metadata: bytes, header: int, nbytes: int) -> None:
     is_delta = field_at(metadata, header, _DICTIONARY_IS_DELTA)
     if is_delta is not None and read_number("<B", metadata, is_delta):
         raise WireError("the Arrow stream has a delta dictionary; send a replacement")
-    _check_batch(metadata, follow(metadata, header, _DICTIONARY_BATCH))
+    _check_batch(metadata, follow(metadata, header, _DICTIONARY_BATCH), nbytes)
 
 
-def _check_batch(metadata: bytes, header: int) -> None:
+def _check_batch(metadata: bytes, header: int, nbytes: int) -> None:
     if field_at(metadata, header, _BATCH_COMPRESSION) is not None:
         raise WireError("the Arrow stream is compressed; send it without compression")
+    vector = follow(metadata, header, _BATCH_BUFFERS)
+    buffers = read_number("<I", metadata, vector)
+    _check_places(metadata, vector + 4, buffers, nbytes)
     if field_at(metadata, header, _BATCH_VARIADIC_COUNTS) is None:
         return
     counts = follow(metadata, header, _BATCH_VARIADIC_COUNTS)
@@ -230,9 +232,23 @@ def _check_batch(metadata: bytes, header: int) -> None:
         abs(read_number("<q", metadata, counts + 4 + 8 * i))
         for i in range(read_number("<I", metadata, counts))
     )
-    buffers = read_number("<I", metadata, follow(metadata, header, _BATCH_BUFFERS))
     if total > buffers:
         raise WireError(f"the Arrow stream claims {total} buffers of views, but has {buffers}")
+
+
+def _check_places(metadata: bytes, at: int, buffers: int, nbytes: int) -> None:
+    """Refuse buffers of a body of so many bytes that do not stand in it one after the other."""
+    if at + 16 * buffers > len(metadata):
+        raise WireError("the Arrow metadata points outside itself")
+    end = 0
+    for start, length in struct.iter_unpack("<qq", metadata[at : at + 16 * buffers]):
+        if length:
+            if not 0 < length <= nbytes or not end <= start <= nbytes - length:
+                raise WireError(
+                    f"the Arrow stream has a buffer of {length} bytes at byte {start} of a body of {nbytes}, "
+                    f"after one that ends at byte {end}; expected buffers that share no bytes, in order"
+                )
+            end = start + length
 
 
 def _check_field(column: pa.Field) -> None:
@@ -242,6 +258,11 @@ def _check_field(column: pa.Field) -> None:
     if zone is not None and not is_arrow_zone(zone):
         raise WireError(
             f"{column.name!r} has the time zone {zone[:40]!r}, which is unknown here", code="unsupported"
+        )
+    if column.type.id in UNMADE:
+        raise WireError(
+            f"{column.name!r} is of the type {column.type}, of which pyarrow makes no arrays",
+            code="unsupported",
         )
     # An older pyarrow does not know all of Arrow's own extension types, and keeps them as metadata.
     if EXTENSION_NAME in (column.metadata or ()):

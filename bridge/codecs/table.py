@@ -26,7 +26,9 @@ import numpy as np
 import pyarrow as pa
 
 from bridge.codecs import Buffer, BufferReader, Buffers, Descriptor, Encoded, count, field
-from bridge.codecs.ipc import EXTENSION_NAME, EXTENSIONS, all_fields, read_stream, write_stream
+from bridge.codecs.expansion import claims, entries
+from bridge.codecs.ipc import EXTENSION_NAME, EXTENSIONS, UNMADE, read_stream, write_stream
+from bridge.codecs.layout import all_fields
 from bridge.codecs.zones import is_arrow_zone
 from bridge.errors import EncodeError, WireError
 
@@ -54,7 +56,7 @@ def encode(obj: Any, buffers: list[Buffer]) -> Descriptor:
         Arrow's own.
     """
     kind, table = _as_table(obj)
-    count(buffers, *_claims(table))
+    _count(table, buffers)
     groups = _by_layout(table)
     if len(groups) > 1:
         stream_of = np.empty(table.num_columns, "<i8")
@@ -89,13 +91,14 @@ def decode(descriptor: Descriptor, reader: BufferReader) -> Any:
     if not counts or any(type(number) is not int for number in counts):
         raise WireError(f"'streams' is {str(counts)[:40]}; expected a list of integers, not empty")
     stream_of = bytes(reader.take()) if len(counts) > 1 else None
-    parts = [read_stream(reader.take_raw(number)) for number in counts]
+    parts = [read_stream(reader.take_raw(number), reader.count) for number in counts]
     table = parts[0] if stream_of is None else _merged(parts, stream_of)
     if table.num_columns == 0 and table.num_rows == 0:
         table = pa.Table.from_batches([_without_columns(rows, table.schema)])
     if table.num_rows != rows:
         raise WireError(f"the Arrow stream has {table.num_rows} rows; its descriptor says {rows}")
-    reader.count(*_claims(table))
+    for what, number in claims(table):
+        reader.count(what, number)
     return _FROM_TABLE[descriptor["kind"]](table)
 
 
@@ -120,54 +123,10 @@ def encode_as_one_stream(obj: Any) -> Encoded:
     """
     _, table = _as_table(obj)
     buffers = Buffers()
-    count(buffers, *_claims(table))
+    _count(table, buffers)
     buffers.extend(write_stream(table.schema, table.to_batches()))
     buffers.check()
     return Encoded({"kind": "table", "rows": table.num_rows, "streams": [len(buffers)]}, buffers)
-
-
-# ── what has no bytes ─────────────────────────────────────────────────────────────────────────────
-
-
-def _claims(table: pa.Table) -> tuple[str, int]:
-    """Return what a table stands for beyond its bytes, as one of `weight.LIMITS` and a number."""
-    if not table.num_columns:
-        return "rows", table.num_rows
-    free = 0
-    for column in table.columns:
-        if any(_has_no_bytes(part.type) for part in all_fields([pa.field("", column.type)])):
-            free += sum(map(_free_items, column.chunks))
-    return "free", free
-
-
-def _has_no_bytes(kind: pa.DataType) -> bool:
-    types = pa.types
-    if types.is_fixed_size_binary(kind):
-        return bool(kind.byte_width == 0)
-    if types.is_fixed_size_list(kind):
-        return bool(kind.list_size == 0)
-    return bool(
-        types.is_null(kind)
-        or types.is_run_end_encoded(kind)
-        or (types.is_struct(kind) and kind.num_fields == 0)
-    )
-
-
-def _free_items(array: pa.Array) -> int:
-    kind = array.type
-    if isinstance(kind, pa.BaseExtensionType):
-        return _free_items(array.storage)
-    return (len(array) if _has_no_bytes(kind) else 0) + sum(map(_free_items, _children(array)))
-
-
-def _children(array: pa.Array) -> list[pa.Array]:
-    # Of lists all that they hold: also what no list of them shows was sent.
-    kind = array.type
-    if pa.types.is_dictionary(kind):
-        return [array.dictionary]
-    if pa.types.is_struct(kind) or pa.types.is_union(kind):
-        return [array.field(i) for i in range(kind.num_fields)]
-    return [array.values] if kind.num_fields else []
 
 
 # ── encoding ──────────────────────────────────────────────────────────────────────────────────────
@@ -206,6 +165,11 @@ def _as_table(obj: Any) -> tuple[str, pa.Table]:
     return kind, table
 
 
+def _count(table: pa.Table, buffers: list[Buffer]) -> None:
+    for what, number in [("entries", entries(table)), *claims(table)]:
+        count(buffers, what, number)
+
+
 def _check_schema_survives(schema: pa.Schema) -> None:
     for column in all_fields(schema):
         _check_field(column)
@@ -238,6 +202,11 @@ def _check_field(column: pa.Field) -> None:
         raise EncodeError(
             f"{column.name!r} has the extension type {kind}, which is not Arrow's own; send its "
             "storage: array.storage, or column.cast(column.type.storage_type)"
+        )
+    if kind.id in UNMADE:
+        raise EncodeError(
+            f"{column.name!r} is of the type {kind}, of which pyarrow makes no arrays; send it without that "
+            "column, or as integers"
         )
     if EXTENSION_NAME in (column.metadata or ()):
         raise EncodeError(

@@ -37,6 +37,11 @@ LIMITS: Final = {
     "free": Limit(2**26, 64, True, "items that have no bytes"),
     # A frame or an Arrow table without columns, and pandas' sparse arrays, of which a frame may have thousands.
     "rows": Limit(2**26, 64, False, "rows that have no bytes"),
+    # Of dictionaries in lists and structs, or of these: Arrow looks at all of one again with each chunk.
+    "entries": Limit(2**26, 64, True, "entries of dictionaries, counted for each chunk"),
+    # What many views, codes of a dictionary or runs show, written out as pandas and polars do: in bytes as
+    # much as of items without bytes. Text of 1000 characters may be the same in each row of a join.
+    "shown": Limit(2**29, 512, True, "bytes to write out what views, dictionaries and runs show"),
     # pandas takes some 40 bytes for each column, and time, also where a message has none for it. The widest
     # tables in use have some 60,000.
     "columns": Limit(2**18, 1, True, "columns"),

@@ -100,8 +100,9 @@ def scan_polars(table: RemoteTable) -> pl.LazyFrame:
         raise TypeError(f"expected a table of a server, as b['weather'] is; got {table!r:.100}")
     table = table.pinned()
     arrow = table.schema
+    columns = set(map(str, table.columns)) if table.num_rows != 0 else ()
     for field in arrow:
-        if str(field.type) == "null" and field.name in map(str, table.columns) and table.num_rows != 0:
+        if str(field.type) == "null" and field.name in columns:
             raise EncodeError(
                 f"column {field.name!r} of {table.name!r} may hold Python objects, whose type in polars is "
                 "known once all of them are here; use t.to_polars().lazy(), or t.select([…]) others first"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from bridge.codecs import strict_json
 from bridge.display import text
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["bare", "frame_of", "polars_of"]
 
+# Levels of an index that is noted. pandas sorts the labels of each; nobody has as many.
+MAX_LEVELS: Final = 64
 # How pandas calls the columns of an index without a name.
 _UNNAMED = re.compile(r"__index_level_[0-9]+__")
 
@@ -44,7 +47,9 @@ def frame_of(
     import pyarrow as pa
 
     try:
-        frame: pd.DataFrame = table.to_pandas(ignore_metadata=True, types_mapper=types_mapper)
+        frame: pd.DataFrame = _unwrapped(table, types_mapper).to_pandas(
+            ignore_metadata=True, types_mapper=types_mapper
+        )
         return _with_noted_index(frame, (table.schema.metadata or {}).get(b"pandas", b"{}"))
     except (
         pa.ArrowException,
@@ -81,6 +86,7 @@ def polars_of(table: pa.Table | pa.Schema) -> pl.DataFrame:
         pl.exceptions.PolarsError,
         pa.ArrowException,
         ArithmeticError,
+        LookupError,  # an interval of months
         MemoryError,
         NotImplementedError,
         TypeError,
@@ -107,6 +113,26 @@ def bare(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+def _unwrapped(table: pa.Table, types_mapper: Callable[[pa.DataType], Any] | None) -> pa.Table:
+    """Take times in a time zone, and codes, out of runs and extension types: Arrow dies of them there."""
+    import pyarrow as pa
+
+    for number, field in enumerate(table.schema):
+        kinds = [field.type]
+        while isinstance(kinds[-1], pa.BaseExtensionType | pa.RunEndEncodedType):
+            kinds.append(getattr(kinds[-1], "storage_type", None) or kinds[-1].value_type)
+        is_deadly = pa.types.is_dictionary(kinds[-1]) or getattr(kinds[-1], "tz", None)
+        if kinds[1:] and is_deadly and not (types_mapper and types_mapper(field.type)):
+            import pyarrow.compute as pc
+
+            column = table.column(number)
+            for kind in kinds[1:]:
+                has_runs = pa.types.is_run_end_encoded(column.type)
+                column = pc.run_end_decode(column) if has_runs else column.cast(kind)
+            table = table.set_column(number, field.name, column)
+    return table
+
+
 def _with_noted_index(frame: pd.DataFrame, note: bytes) -> pd.DataFrame:
     import pandas as pd
 
@@ -115,11 +141,13 @@ def _with_noted_index(frame: pd.DataFrame, note: bytes) -> pd.DataFrame:
     except WireError:
         return frame
     index = noted.get("index_columns") if isinstance(noted, dict) else None
-    if not isinstance(index, list) or not index:
+    if not isinstance(index, list) or not index or len(index) > MAX_LEVELS:
         return frame
-    if all(isinstance(name, str) and list(frame.columns).count(name) == 1 for name in index):
-        frame = frame.set_index(index)
-        frame.index.names = [None if _UNNAMED.fullmatch(name) else name for name in index]
+    if all(isinstance(name, str) for name in index):
+        found = Counter(frame.columns)
+        if len(set(index)) == len(index) and all(found[name] == 1 for name in index):
+            frame = frame.set_index(index)
+            frame.index.names = [None if _UNNAMED.fullmatch(name) else name for name in index]
     elif len(index) == 1 and isinstance(index[0], dict):
         start, stop, step, name = (index[0].get(key) for key in ("start", "stop", "step", "name"))
         if type(start) is int and type(stop) is int and type(step) is int and step != 0:

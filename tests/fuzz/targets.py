@@ -154,7 +154,7 @@ def selections() -> list[bytes]:
 
 def arrow(data: bytes) -> None:
     """An Arrow stream of a peer is read, turned into a frame, and sent again."""
-    table = read_stream([memoryview(data)])
+    table = read_stream([memoryview(data)], codecs.BufferReader([data]).count)
     with contextlib.suppress(BridgeError):
         frame_of(table)
     codecs.encode(table)

@@ -17,6 +17,7 @@ from polars.testing import assert_frame_equal
 
 import bridge
 from bridge.integrations.polars import _groups
+from bridge.remote import RemoteTable
 from tests.processes import output_of
 
 NAN = float("nan")
@@ -216,6 +217,20 @@ def test_labels_that_are_no_text_are_found_by_their_text(server, client):
     server["t"] = pd.DataFrame({0: [1, 2], 1: ["a", "b"]})
     lazy = bridge.scan_polars(client["t"])
     assert lazy.filter(pl.col("0") > 1).select("1").collect().rows() == [("b",)]
+
+
+def test_the_columns_of_a_table_are_looked_at_together(server, client, monkeypatch):
+    asked = []
+    server["t"] = pa.table([pa.nulls(0)] * 50, names=[f"c{i}" for i in range(50)])
+    columns: Any = RemoteTable.columns
+
+    def listed(self):
+        asked.append(self)
+        return columns.fget(self)
+
+    monkeypatch.setattr(RemoteTable, "columns", property(listed))
+    assert bridge.scan_polars(client["t"]).collect().width == 50
+    assert len(asked) < 10
 
 
 def test_what_a_handle_selects_is_what_is_scanned(b):

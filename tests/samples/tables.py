@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -320,6 +321,22 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "polars Series": (lambda: pl.Series("x", [1, 2]), "Arrow table"),
     "producer that fails": (Broken, "the source is gone"),
 }
+
+
+def of_intervals(name: str) -> pa.Table:
+    """Return a table of a type that pyarrow reads, but does not make."""
+    table = pa.table({"x": pa.array([None], pa.month_day_nano_interval())})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    stream = sink.getvalue().to_pybytes()
+    for at in (i for i, byte in enumerate(stream[:400]) if byte == 2):  # of the unit
+        with suppress(pa.ArrowException, OSError):
+            unit = bytes([name == "day_time_interval"])
+            reader = pa.ipc.open_stream(stream[:at] + unit + stream[at + 1 :])
+            if str(reader.schema.field(0).type) == name:
+                return reader.read_all()
+    raise LookupError(f"no byte of the schema makes it {name}")
 
 
 def difference(a: Any, b: Any) -> str | None:

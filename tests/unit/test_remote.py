@@ -17,7 +17,8 @@ from bridge.codecs import BufferReader
 from bridge.codecs.dtypes import to_wire
 from bridge.errors import Changed, EncodeError, WireError
 from bridge.remote import Ways, answered, handle_of
-from bridge.remote.frame import frame_of
+from bridge.remote.frame import frame_of, polars_of
+from tests.samples import tables
 
 X = np.arange(24.0).reshape(6, 4)
 FRAME = pd.DataFrame({"a": range(10), "b": list("abcdefghij")})
@@ -338,7 +339,7 @@ HALVES = pa.array(np.array([1, 2], np.float16))
         pa.table({"t": pa.array([1], pa.time64("ns"))}),
         pa.table({"t": pa.DictionaryArray.from_arrays(pa.array([0, 1]), HALVES)}),
         noting(["t"], t=HALVES),
-        noting(["t", "t"], t=[{"a": 1}]),
+        noting(["t", "u"], t=[{"a": 1}], u=[1]),
         noting([{"kind": "range", "start": 0, "stop": 2**63 + 5, "step": 1}], t=[1]),
     ],
     ids=["nanoseconds", "categories of halves", "index of halves", "index of dicts", "endless range"],
@@ -346,6 +347,50 @@ HALVES = pa.array(np.array([1, 2], np.float16))
 def test_a_table_that_pandas_has_no_form_for_says_so(table):
     with pytest.raises(WireError, match=r"no form in pandas.*to_arrow\(\)"):
         frame_of(table)
+
+
+def test_an_index_that_no_frame_has_is_not_made():
+    columns = {str(i): [i] for i in range(65)}
+    assert frame_of(noting(list(columns)[:64], **columns)).index.nlevels == 64
+    for index in (list(columns), ["1", "1"], ["1"] * 60, ["65"]):
+        frame = frame_of(noting(index, **columns))
+        assert frame.shape == (1, 65)
+        assert frame.index.nlevels == 1
+
+
+@pytest.mark.parametrize("name", ["month_interval", "day_time_interval"])
+def test_a_table_that_polars_has_no_form_for_says_so(name):
+    with pytest.raises(WireError, match=r"no form in polars.*to_arrow\(\)"):
+        polars_of(tables.of_intervals(name))
+
+
+def opaque(array):
+    return pa.ExtensionArray.from_storage(pa.opaque(array.type, "t", "v"), array)
+
+
+CODES = pa.array(["a", None]).dictionary_encode()
+TIMES = pa.array([0, None], pa.timestamp("ns", "Europe/Berlin"))
+RUNS = pa.RunEndEncodedArray.from_arrays(pa.array([1, 3], pa.int32()), TIMES)
+
+
+# Arrow's own conversion ends the process.
+@pytest.mark.parametrize(
+    ("array", "rows", "dtype"),
+    [
+        (RUNS, 3, "datetime64[ns, Europe/Berlin]"),
+        (RUNS.slice(1), 2, "datetime64[ns, Europe/Berlin]"),
+        (opaque(TIMES), 2, "datetime64[ns, Europe/Berlin]"),
+        (opaque(CODES), 2, "category"),
+    ],
+    ids=["runs", "slice of runs", "opaque times", "opaque codes"],
+)
+def test_times_in_a_time_zone_and_codes_inside_other_types_come_to_pandas(array, rows, dtype):
+    table = pa.table({"x": array})
+    for obj in (table, table.to_batches()[0]):
+        frame = frame_of(obj)
+        assert (str(frame["x"].dtype), len(frame)) == (dtype, rows)
+    frame = frame_of(table, types_mapper=pd.ArrowDtype)
+    assert frame["x"].dtype == pd.ArrowDtype(array.type)
 
 
 bounds = st.none() | st.integers(-8, 8)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from bridge import codecs
 from bridge.codecs import flatbuffers, ipc
-from bridge.errors import WireError
+from bridge.errors import EncodeError, WireError
 from tests.samples import tables
 
 EXTENSION_NAME = "ARROW:extension:name"
@@ -81,6 +82,46 @@ def test_views_of_more_buffers_than_there_are_are_refused() -> None:
         stream[at : at + 8] = struct.pack("<q", claim)
         with refused():
             decode_stream(stream, 3)
+
+
+def test_buffers_that_share_bytes_are_refused() -> None:
+    table = pa.table({"x": np.arange(1000), "y": np.arange(1000)})
+    stream = bytearray(stream_of(table))
+    [message] = [m for m in pa.ipc.MessageReader.open_stream(bytes(stream)) if m.type == "record batch"]
+    metadata = bytes(message.metadata)
+    header = flatbuffers.follow(metadata, struct.unpack_from("<I", metadata)[0], 2)
+    places = flatbuffers.follow(metadata, header, ipc._BATCH_BUFFERS) + 4
+    assert struct.unpack_from("<8q", metadata, places) == (0, 0, 0, 8000, 8000, 0, 8000, 8000)
+    at = stream.index(metadata) + places + 48
+    for start, length in [(0, 8000), (7992, 8000), (8008, 8000), (-8, 8000), (8000, -8), (2**62, 2**62)]:
+        stream[at : at + 16] = struct.pack("<qq", start, length)
+        with refused("share no bytes"):
+            decode_stream(stream, 1000)
+    stream[at : at + 16] = struct.pack("<qq", 8000, 8000)
+    assert decode_stream(stream, 1000) == table
+    at = stream.index(metadata) + places - 4
+    stream[at : at + 4] = struct.pack("<I", 2**32 - 1)
+    with refused():
+        decode_stream(stream, 1000)
+
+
+@pytest.mark.parametrize("name", ["month_interval", "day_time_interval"])
+def test_types_of_which_pyarrow_makes_no_arrays_are_refused_at_both_ends(name: str) -> None:
+    table = tables.of_intervals(name)
+    with refused("pyarrow makes no arrays"):
+        decode_stream(stream_of(table), 1)
+    with pytest.raises(EncodeError, match="pyarrow makes no arrays"):
+        codecs.encode(table)
+
+
+def test_streams_of_other_writers_are_read() -> None:
+    texts = ["a text of more than twelve bytes", None, "b"]
+    frame = pl.DataFrame({"a": texts * 9, "b": [[1, 2], [], None] * 9, "c": texts * 9}).with_columns(
+        pl.col("c").cast(pl.Categorical)
+    )
+    sink = io.BytesIO()
+    frame.write_ipc_stream(sink)
+    assert pl.DataFrame(decode_stream(sink.getvalue(), len(frame))).equals(frame)
 
 
 @pytest.fixture

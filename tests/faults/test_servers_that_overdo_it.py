@@ -114,6 +114,7 @@ def test_who_says_at_once_that_nothing_is_there_is_not_asked_at_once_again(what)
         return None
 
     with answering(answer) as url, bridge.connect(url) as b:
+        start = time.monotonic()
         if what == "call":
             with pytest.raises(TypeError):
                 b.call("f")
@@ -121,7 +122,7 @@ def test_who_says_at_once_that_nothing_is_there_is_not_asked_at_once_again(what)
             with pytest.raises(bridge.Lagged):
                 next(b.follow("rows", start=0))
     assert len(asked) == 4
-    assert all(later - earlier > 0.04 for earlier, later in itertools.pairwise(asked))
+    assert asked[-1] - start > 3 * 0.04  # a moment between two, however late they came
 
 
 def test_a_frame_that_nobody_asked_for_ends_its_connection_before_it_takes_memory():

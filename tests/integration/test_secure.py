@@ -563,8 +563,8 @@ def test_with_the_authenticator_gone_none_of_ten_thousand_gets_in(home):
 
 def test_with_the_authenticator_gone_the_server_stops(server, home, caplog):
     assert accepted(plain(server.url), home, allowed_key, 1) == (1, 1)
-    server._listener._guard._questions.close(0)
-    server._listener.wake()
+    questions = server._listener._guard._questions
+    server._service.timers.add(0.0, lambda: questions.close(0))  # in the thread that it belongs to
     server._thread.join(SECONDS)
     assert "stopped" in caplog.text
     assert accepted(plain(server.url), home, allowed_key, 20) == (0, 0)

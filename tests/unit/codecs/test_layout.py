@@ -15,7 +15,7 @@ from bridge.codecs.expansion import claims
 from bridge.codecs.ipc import JOIN_BELOW
 from bridge.codecs.layout import arrays_of, validate
 from bridge.errors import WireError
-from tests.samples import poisoned
+from tests import poisoned
 from tests.unit.codecs.test_ipc import refused, stream_of
 
 VIEWS = poisoned.poisoned(poisoned.PLAIN["string_view"](), poisoned.RUBBISH["view of no buffer"])
@@ -31,7 +31,7 @@ def read(table):
     "some", ["string_view", "codes of views", pytest.param("", marks=pytest.mark.slow)]
 )
 def test_rubbish_under_nulls_of_any_type_ends_no_process(some):
-    program = [sys.executable, "-m", "tests.samples.poisoned", some]
+    program = [sys.executable, "-m", "tests.poisoned", some]
     folder = Path(__file__).parents[3]
     run = subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False)
     lines = run.stdout.splitlines()

@@ -1,6 +1,6 @@
 """Arrow arrays of every type with rubbish where they have nulls, and a program that does all with them.
 
-``python -m tests.samples.poisoned [PART OF A TYPE'S NAME]`` names each case before it begins: if it dies, the
+``python -m tests.poisoned [PART OF A TYPE'S NAME]`` names each case before it begins: if it dies, the
 last one is to blame.
 """
 

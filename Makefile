@@ -11,9 +11,9 @@ READY := .venv/.ready
 demo: $(READY)
 	@$(BIN)/zbridge demo
 
-# What a change must pass: all but the slow tests.
+# What a change must pass: all but the slow tests. Three at a time for two cores: many of them wait for something.
 test: lint types
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 3 -m "not slow"
 
 # The slow ones fill memory and measure it: one at a time.
 test-all: test

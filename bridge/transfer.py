@@ -223,7 +223,8 @@ class Outbox:
                 room.give_back()
             if self._counts[client] >= max(1, limits.transfers // 4):
                 self._release_oldest(client)
-            self._make_room(held)
+            if held:
+                self._make_room(held)
             while len(self._kept) >= limits.transfers:
                 self._release_oldest(self._greatest(lambda _: 1))
             self._kept[known_as(token)] = _Kept(EndToEnd(buffers), held, now, client, orphaned)

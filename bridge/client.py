@@ -465,9 +465,13 @@ class Client(Mapping[str, Any]):
                 raise
             if "lost" in answer.keys:
                 raise Lagged(answer.key("lost", int))
-            keys = keys | {"start": answer.key("next", int), "version": answer.key("version", str)}
+            rows = self._decoded(answer) if "object" in answer.keys else []
+            keys = keys | {
+                "start": _following(keys, answer, rows),
+                "version": answer.key("version", str),
+            }
             if "object" in answer.keys:
-                yield self._decoded(answer)
+                yield rows
             elif time.monotonic() - asked < BUSY_SECONDS:
                 pause(BUSY_SECONDS)  # a server that does not wait as it should is not to keep us busy
 
@@ -555,3 +559,16 @@ def connect(
         client.close()
         raise
     return client
+
+
+def _following(keys: dict[str, Any], answer: Answer, rows: Any) -> int:
+    """Return the number of the row to ask for next, which is that of the row after these."""
+    start = keys["start"]
+    following: int = answer.key("next", int)
+    count = len(rows) if hasattr(rows, "__len__") else None
+    if count is None or (isinstance(start, int) and following != start + count):
+        raise WireError(
+            f"the server sent {'no rows' if count is None else f'{count} rows'} of {keys['name']!r} from "
+            f"{start} on, and says that {following} is next"
+        )
+    return following

@@ -98,7 +98,7 @@ class RemoteArray(Handle):
             no place for the mask.
         Changed
             If there is `into`, and what the server holds has another dtype or shape than when this handle was
-            made. What is in `into` is as it was.
+            made. Where that was noticed in the middle, some of what is in `into` is overwritten.
         """
         if into is None:
             return self._read(index, progress=progress, timeout=timeout)[0]

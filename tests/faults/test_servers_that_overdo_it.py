@@ -98,6 +98,23 @@ def test_a_look_for_completion_is_given_up(monkeypatch):
             b._look.result(10)
 
 
+@pytest.mark.parametrize("following", [[2, 1000], [2, 2], [2, 0]])
+def test_rows_that_leave_others_out_or_come_again_are_refused(following):
+    numbers = iter(following)
+
+    def answer(op, keys):
+        rows = {"kind": "tree", "value": [1, 2]}
+        return {"next": next(numbers), "version": "v", "object": rows} if op == "get" else None
+
+    with answering(answer) as url, bridge.connect(url) as b:
+        rows = b.follow("rows", start=0)
+        assert next(rows) == [1, 2]
+        with pytest.raises(
+            bridge.WireError, match=f"2 rows of 'rows' from 2 on, .* {following[1]} is next"
+        ):
+            next(rows)
+
+
 @pytest.mark.parametrize("what", ["call", "follow"])
 def test_who_says_at_once_that_nothing_is_there_is_not_asked_at_once_again(what):
     asked: list[float] = []

@@ -118,7 +118,7 @@ def _unpacked(unpack: Any, frames: Any) -> Any:
         return error
 
 
-@settings(max_examples=1500)
+@settings(max_examples=600)
 @given(_changed(REQUESTS))
 def test_a_changed_request_is_a_request_or_a_wire_error(frames):
     request = _unpacked(wire.unpack_request, frames)
@@ -128,7 +128,7 @@ def test_a_changed_request_is_a_request_or_a_wire_error(frames):
         assert request.code in ("bad_request", "unsupported", "too_large")
 
 
-@settings(max_examples=1500)
+@settings(max_examples=600)
 @given(_changed(REQUESTS))
 def test_a_changed_request_gets_one_reply_in_order(frames):
     reply = wire.unpack_reply(SERVED.handle(frames))
@@ -136,7 +136,7 @@ def test_a_changed_request_gets_one_reply_in_order(frames):
     assert reply.error is None or reply.error.code not in ("internal", "failed")
 
 
-@settings(max_examples=1500)
+@settings(max_examples=600)
 @given(_changed(REPLIES))
 def test_a_changed_reply_is_a_reply_or_a_wire_error(frames):
     reply = _unpacked(wire.unpack_reply, frames)
@@ -147,7 +147,7 @@ def test_a_changed_reply_is_a_reply_or_a_wire_error(frames):
         assert reply.code in ("bad_request", "unsupported", "too_large")
 
 
-@settings(max_examples=1500)
+@settings(max_examples=600)
 @given(_changed([name for name in REPLIES if name.startswith("objects/")]))
 def test_a_changed_object_is_an_object_or_a_wire_error(frames):
     reply = _unpacked(wire.unpack_reply, frames)

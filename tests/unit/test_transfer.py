@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from bridge import transfer
 from bridge.errors import RemoteError, WireError
 from bridge.limits import STANDARD, Limits
-from bridge.transfer import BUFFER_COST, MAX_IN_FLIGHT, MIN_IN_FLIGHT, Download, Inbox, Outbox, cut
+from bridge.transfer import (
+    BUFFER_COST,
+    MAX_IN_FLIGHT,
+    MIN_IN_FLIGHT,
+    Download,
+    Inbox,
+    Outbox,
+    Windows,
+    cut,
+)
 
 KIB = 1024
 
@@ -137,7 +146,7 @@ def test_after_a_lost_connection_windows_begin_small_again() -> None:
 def test_in_flight_grows_with_bandwidth_times_delay_and_stays_in_its_budget() -> None:
     def limit_on(rate: float, delay: float) -> int:
         """Play a link that takes `delay` there and back and moves `rate` bytes a second."""
-        download = Download(make([200 * STANDARD.window])[1])
+        download = Windows(200 * STANDARD.window)
         now, free_at = 0.0, 0.0
         arrivals: list[tuple[float, int, int]] = []
         while not download.finished:

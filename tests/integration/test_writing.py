@@ -13,7 +13,6 @@ import pyarrow as pa
 import pytest
 
 import bridge
-from bridge import transfer
 from bridge.limits import STANDARD, Limits
 from bridge.transfer import Inbox
 from tests.check import difference
@@ -211,7 +210,7 @@ with bridge.connect(sys.argv[1]) as b:
 
 
 def test_a_writer_that_was_killed_leaves_nothing(server, client, monkeypatch):
-    monkeypatch.setattr(transfer, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr("bridge.transfer.inbox.IDLE_SECONDS", 0.3)
     server["x"] = np.arange(3)
     with started("-c", PUTTING, server.url) as process:
         line_of(process)

@@ -13,7 +13,6 @@ from bridge import transfer
 from bridge.errors import RemoteError, WireError
 from bridge.limits import STANDARD, Limits
 from bridge.transfer import (
-    BUFFER_COST,
     MAX_IN_FLIGHT,
     MIN_IN_FLIGHT,
     Download,
@@ -22,6 +21,7 @@ from bridge.transfer import (
     Windows,
     cut,
 )
+from bridge.transfer.inbox import BUFFER_COST, MAX_SMALL_PARTS
 
 KIB = 1024
 
@@ -306,7 +306,7 @@ def test_a_part_larger_than_a_window_is_refused_and_so_are_too_many_small_ones()
     inbox, _ = inbox_of([2 * STANDARD.window])
     with pytest.raises(WireError, match=str(STANDARD.window)):
         inbox.write(PUT, 0, [bytes(STANDARD.window + 1)], 0.0)
-    enough = transfer.MAX_SMALL_PARTS + 2 * STANDARD.window // transfer.MIN_WINDOW
+    enough = MAX_SMALL_PARTS + 2 * STANDARD.window // transfer.MIN_WINDOW
     for offset in range(enough + 1):
         inbox.write(PUT, offset, [b"x"], 0.0)
     with pytest.raises(WireError, match="too small"):

@@ -565,10 +565,9 @@ def _following(keys: dict[str, Any], answer: Answer, rows: Any) -> int:
     """Return the number of the row to ask for next, which is that of the row after these."""
     start = keys["start"]
     following: int = answer.key("next", int)
-    count = len(rows) if hasattr(rows, "__len__") else None
-    if count is None or (isinstance(start, int) and following != start + count):
+    if isinstance(start, int) and hasattr(rows, "__len__") and following != start + len(rows):
         raise WireError(
-            f"the server sent {'no rows' if count is None else f'{count} rows'} of {keys['name']!r} from "
-            f"{start} on, and says that {following} is next"
+            f"the server sent {len(rows)} rows of {keys['name']!r} from {start} on, and says that {following} "
+            "is next"
         )
     return following

@@ -538,7 +538,7 @@ def channel_of(rows, message=ESC):
             return {"next": 0, "version": "1"}, ()
         if rows is None or request["start"] != 0:
             return {"error": {"code": "changed", "message": message}}, ()
-        return said(rows, next=1)
+        return said(rows, next=len(rows) if hasattr(rows, "__len__") else 1)
 
     return {"describe": ({"entry": {"name": "x", "kind": "channel", "rows": 0}}, ()), "get": get}
 

@@ -19,24 +19,14 @@ import pyarrow as pa
 
 __all__ = ["PLAIN", "all_fields", "arrays_of", "cleaned", "dictionaries_inside", "parts", "validate"]
 
-
 # The usual types of columns, of which there may be thousands, and none of which has what is looked at here.
 PLAIN = frozenset(
-    kind.id
-    for kind in (
-        *(
-            pa.int8(),
-            pa.int16(),
-            pa.int32(),
-            pa.int64(),
-            pa.uint8(),
-            pa.uint16(),
-            pa.uint32(),
-            pa.uint64(),
-        ),
-        *(pa.float16(), pa.float32(), pa.float64(), pa.bool_(), pa.date32(), pa.date64()),
-        *(pa.time32("s"), pa.time64("us"), pa.timestamp("s"), pa.duration("s")),
-        *(pa.string(), pa.large_string(), pa.binary(), pa.large_binary()),
+    pa.type_for_alias(name).id
+    for name in (
+        *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+        *("halffloat", "float", "double", "bool", "date32", "date64"),
+        *("time32[s]", "time64[us]", "timestamp[s]", "duration[s]"),
+        *("string", "large_string", "binary", "large_binary"),
     )
 )
 

@@ -311,13 +311,8 @@ def _tree_from_wire(value: Any, reader: BufferReader) -> Any:
         value = {"kind": "tree", "value": value}
     if codecs.field(value, "kind", str) != "tree":
         raise WireError("filters and columns are lists, or the descriptors of lists as trees")
-    kinds, reader.kinds = (
-        reader.kinds,
-        PLAIN,
-    )  # what else there is takes time to make, only to be refused
-    tree = codecs.decode_from(value, reader)
-    reader.kinds = kinds
-    return tree
+    reader.kinds = PLAIN  # what else there is takes time to make, only to be refused
+    return codecs.decode_from(value, reader)
 
 
 # ── which rows and columns ────────────────────────────────────────────────────────────────────────
